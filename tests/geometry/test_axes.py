@@ -82,12 +82,12 @@ GUESSES = [
 ]
 
 
-@pytest.mark.parametrize(("shape", "ndim", "names", "rgb", "found", "space", "channel"), GUESSES)
+@pytest.mark.parametrize(("shape", "ndim", "names", "rgb", "result", "space", "channel"), GUESSES)
 def test_common_images_get_the_expected_axes(
-    shape: tuple[int, ...], ndim: int, names: str | None, rgb: bool, found: str, space: str, channel: str | None
+    shape: tuple[int, ...], ndim: int, names: str | None, rgb: bool, result: str, space: str, channel: str | None
 ) -> None:
     roles = Axes.guess(shape, ndim, names, rgb)
-    assert (roles.names, roles.space, roles.channel) == (tuple(found), tuple(space), channel)
+    assert (roles.names, roles.space, roles.channel) == (tuple(result), tuple(space), channel)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_time_series_is_read_by_a_1d_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "ndim", "names", "time", "found", "space"),
+    ("shape", "ndim", "names", "time", "result", "space"),
     [
         ((4, 9, 9), 3, "tyx", 0, "tyx", "tyx"),
         ((9, 9, 4), 3, "yxt", 0, "yxt", "tyx"),  # in the network's order, wherever time lies in the file
@@ -138,10 +138,10 @@ def test_a_time_series_is_read_by_a_1d_network() -> None:
     ],
 )
 def test_a_network_for_movies_convolves_time(
-    shape: tuple[int, ...], ndim: int, names: str | None, time: int, found: str, space: str
+    shape: tuple[int, ...], ndim: int, names: str | None, time: int, result: str, space: str
 ) -> None:
     roles = Axes.guess(shape, ndim, names, time=time)
-    assert (roles.names, roles.space) == (tuple(found), tuple(space))
+    assert (roles.names, roles.space) == (tuple(result), tuple(space))
 
 
 def test_a_network_for_movies_needs_enough_axes() -> None:
@@ -150,7 +150,7 @@ def test_a_network_for_movies_needs_enough_axes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "ndim", "channels", "time", "found"),
+    ("shape", "ndim", "channels", "time", "result"),
     [
         ((2, 9, 9), 2, 2, None, "cyx"),
         ((9, 9, 2), 2, 2, None, "yxc"),
@@ -166,6 +166,6 @@ def test_a_network_for_movies_needs_enough_axes() -> None:
     ],
 )
 def test_an_axis_as_long_as_the_channels_is_taken_for_channels(
-    shape: tuple[int, ...], ndim: int, channels: int, time: int | None, found: str
+    shape: tuple[int, ...], ndim: int, channels: int, time: int | None, result: str
 ) -> None:
-    assert Axes.suspected(shape, ndim, channels, time) == tuple(found)
+    assert Axes.suspected(shape, ndim, channels, time) == tuple(result)

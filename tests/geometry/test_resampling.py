@@ -53,38 +53,38 @@ def test_a_region_reads_only_pixels_it_depends_on(case: tuple[Resampling, Region
 @every_kernel
 @pytest.mark.parametrize("target", [(7,), (20,), (31,)])
 def test_a_constant_image_stays_constant(kernel: str, target: tuple[int, ...]) -> None:
-    found = whole(Resampling((20,), target, kernel), np.full((1, 20), 3.0))
-    np.testing.assert_allclose(found, 3, rtol=1e-6)
+    result = whole(Resampling((20,), target, kernel), np.full((1, 20), 3.0))
+    np.testing.assert_allclose(result, 3, rtol=1e-6)
 
 
 @every_kernel
 @pytest.mark.parametrize("target", [30, 80])
 def test_positions_are_kept(kernel: str, target: int) -> None:
     """A resampled ramp has the values at the pixel centres."""
-    found = whole(Resampling((60,), (target,), kernel), np.arange(60.0)[None])[0]
+    result = whole(Resampling((60,), (target,), kernel), np.arange(60.0)[None])[0]
     centres = (np.arange(target) + 0.5) * 60 / target - 0.5
     inside = slice(target // 6, -(target // 6))
-    np.testing.assert_allclose(found[inside], centres[inside], atol=0.15 if kernel == "gaussian" else 1e-4)
+    np.testing.assert_allclose(result[inside], centres[inside], atol=0.15 if kernel == "gaussian" else 1e-4)
 
 
 @every_kernel
 def test_detail_finer_than_the_target_is_removed(kernel: str) -> None:
     stripes = np.tile([-1.0, 1.0], 60)[None]
-    found = whole(Resampling((120,), (40,), kernel), stripes)[0, 2:-2]  # the border goes on as half a stripe
-    assert np.abs(found).max() < 0.15
+    result = whole(Resampling((120,), (40,), kernel), stripes)[0, 2:-2]  # the border goes on as half a stripe
+    assert np.abs(result).max() < 0.15
 
 
 def test_enlarging_by_two_is_linear_interpolation() -> None:
-    found = whole(Resampling((3,), (6,)), np.array([[0.0, 4.0, 8.0]]))
-    np.testing.assert_allclose(found, [[0, 1, 3, 5, 7, 8]])
+    result = whole(Resampling((3,), (6,)), np.array([[0.0, 4.0, 8.0]]))
+    np.testing.assert_allclose(result, [[0, 1, 3, 5, 7, 8]])
 
 
 def test_resampling_back_keeps_probabilities() -> None:
     values = np.random.default_rng(0).random((3, 12, 9)).astype(np.float32)
-    found = whole(Resampling((29, 5), (12, 9), "cubic").back, values / values.sum(0))
-    assert found.shape == (3, 29, 5)
-    assert found.min() >= 0
-    np.testing.assert_allclose(found.sum(0), 1, atol=1e-6)
+    result = whole(Resampling((29, 5), (12, 9), "cubic").back, values / values.sum(0))
+    assert result.shape == (3, 29, 5)
+    assert result.min() >= 0
+    np.testing.assert_allclose(result.sum(0), 1, atol=1e-6)
 
 
 def test_invalid_grids_are_rejected() -> None:
@@ -98,6 +98,8 @@ def test_invalid_grids_are_rejected() -> None:
         Resampling((8,), (4,)).apply(np.zeros((1, 5)), Region((0,), (4,)))
 
 
-@pytest.mark.parametrize(("length", "size", "wanted", "expected"), [(100, 0.5, 0.25, 200), (9, 1, 2, 5), (1, 1, 9, 1)])
-def test_lengths_keep_the_field_of_view(length: int, size: float, wanted: float, expected: int) -> None:
-    assert resampled_length(length, size, wanted) == expected
+@pytest.mark.parametrize(
+    ("length", "size", "target_size", "expected"), [(100, 0.5, 0.25, 200), (9, 1, 2, 5), (1, 1, 9, 1)]
+)
+def test_lengths_keep_the_field_of_view(length: int, size: float, target_size: float, expected: int) -> None:
+    assert resampled_length(length, size, target_size) == expected

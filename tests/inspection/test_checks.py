@@ -24,13 +24,13 @@ def last(events: Any) -> Any:
 
 
 def test_planned_tiles_are_certified_on_the_whole_image() -> None:
-    found = last(session(SPEC, (90, 84), "yx").certify())
-    assert isinstance(found, Certified)
-    assert found.is_exact
-    assert found.region == Region.whole((90, 84))
-    assert found.difference.shape == (90, 84)
-    assert (found.halo_needed, found.tiles) == (((26, 26), (26, 26)), 9)
-    assert "Compared" not in found.reason
+    result = last(session(SPEC, (90, 84), "yx").certify())
+    assert isinstance(result, Certified)
+    assert result.is_exact
+    assert result.region == Region.whole((90, 84))
+    assert result.difference.shape == (90, 84)
+    assert (result.halo_needed, result.tiles) == (((26, 26), (26, 26)), 9)
+    assert "Compared" not in result.reason
 
 
 def test_tiles_of_the_settings_are_the_ones_certified() -> None:
@@ -39,25 +39,25 @@ def test_tiles_of_the_settings_are_the_ones_certified() -> None:
 
 
 def test_the_middle_frame_of_a_movie_is_certified() -> None:
-    found = last(session(SPEC, (5, 40, 36), "tyx").certify())
-    assert found.region == Region((2, 0, 0), (3, 40, 36))
-    assert found.difference.shape == (1, 40, 36)
-    assert found.reason.endswith("Compared: t 2.")
+    result = last(session(SPEC, (5, 40, 36), "tyx").certify())
+    assert result.region == Region((2, 0, 0), (3, 40, 36))
+    assert result.difference.shape == (1, 40, 36)
+    assert result.reason.endswith("Compared: t 2.")
 
 
 def test_an_image_too_large_for_one_piece_is_certified_in_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "CERTIFIED_PIXELS", 48**2)
-    found = last(session(SPEC, (200, 150), "yx").certify())
-    assert found.region.size <= 48**2
-    assert all(a % 4 == 0 and a > 40 for a in found.region.start)
-    assert found.is_exact
-    assert "Compared: 48 x 48 px from (76, 48) on." in found.reason
+    result = last(session(SPEC, (200, 150), "yx").certify())
+    assert result.region.size <= 48**2
+    assert all(a % 4 == 0 and a > 40 for a in result.region.start)
+    assert result.is_exact
+    assert "Compared: 48 x 48 px from (76, 48) on." in result.reason
 
 
 def test_half_precision_may_round_by_more() -> None:
-    found = last(session(SPEC, (60, 60), "yx", precision="bfloat16").certify())
-    assert found.tolerance == checks.HALF_PRECISION_ERROR
-    assert found.is_exact
+    result = last(session(SPEC, (60, 60), "yx", precision="bfloat16").certify())
+    assert result.tolerance == checks.HALF_PRECISION_ERROR
+    assert result.is_exact
 
 
 def test_a_network_without_a_finite_field_is_certified_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,18 +82,18 @@ def test_equivariance_of_a_region_equals_that_of_the_whole() -> None:
 
 
 def test_a_network_without_pooling_is_equivariant() -> None:
-    found = last(session(NetSpec(width=4, depth=0), (40, 44), "yx").equivariance())
-    assert found.values.max() < 1e-5
+    result = last(session(NetSpec(width=4, depth=0), (40, 44), "yx").equivariance())
+    assert result.values.max() < 1e-5
 
 
 @pytest.mark.parametrize(("name", "shape", "names"), [("unet-2d", (70, 75), "yx"), ("unet-1d", (2, 99), "yx")])
 def test_padding_has_influence_near_the_border(name: str, shape: tuple[int, ...], names: str) -> None:
-    found = last(session(SPECS[name], shape, names).border_trust())
-    assert isinstance(found, BorderTrustDone)
-    assert found.outside.shape == found.change.shape == found.region.shape
-    middle = tuple(n // 2 for n in found.region.shape)
-    assert found.outside[(0,) * len(shape)] > 0.1 > found.outside[middle]
-    assert found.change.max() > found.change[middle]
+    result = last(session(SPECS[name], shape, names).border_trust())
+    assert isinstance(result, BorderTrustDone)
+    assert result.outside.shape == result.change.shape == result.region.shape
+    middle = tuple(n // 2 for n in result.region.shape)
+    assert result.outside[(0,) * len(shape)] > 0.1 > result.outside[middle]
+    assert result.change.max() > result.change[middle]
 
 
 def test_a_region_outside_the_image_is_rejected() -> None:

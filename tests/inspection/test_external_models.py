@@ -32,19 +32,19 @@ def net(*more: nn.Module) -> nn.Module:
 
 def test_an_external_network_is_certified() -> None:
     model = net().train()
-    found = fcn.certify(model, IMAGE)
-    assert found.is_exact
-    assert found.region.shape == (90, 76)  # on its grid of 2 pixels
-    assert "Compared: 90 x 76 px." in found.reason
-    assert found.halo_needed[0] == fcn.receptive_field(model).halo[0]
+    result = fcn.certify(model, IMAGE)
+    assert result.is_exact
+    assert result.region.shape == (90, 76)  # on its grid of 2 pixels
+    assert "Compared: 90 x 76 px." in result.reason
+    assert result.halo_needed[0] == fcn.receptive_field(model).halo[0]
     assert model.training
 
 
 def test_the_layer_that_breaks_tiles_is_named() -> None:
-    found = fcn.certify(net(nn.InstanceNorm2d(4)), IMAGE, tile=30)
-    assert not found.is_exact
-    assert found.halo_needed == ()
-    assert "2 (InstanceNorm2d)" in found.reason
+    result = fcn.certify(net(nn.InstanceNorm2d(4)), IMAGE, tile=30)
+    assert not result.is_exact
+    assert result.halo_needed == ()
+    assert "2 (InstanceNorm2d)" in result.reason
 
 
 class Gate(nn.Module):
@@ -59,10 +59,10 @@ class Gate(nn.Module):
 
 
 def test_a_gate_over_the_whole_image_is_detected_without_its_type() -> None:
-    found = fcn.certify(net(Gate()), IMAGE)
-    assert not found.is_exact
-    assert "mean in 2 (Gate) of the network depends on the whole input" in found.reason
-    assert found.halo_used[0][0] >= 32
+    result = fcn.certify(net(Gate()), IMAGE)
+    assert not result.is_exact
+    assert "mean in 2 (Gate) of the network depends on the whole input" in result.reason
+    assert result.halo_used[0][0] >= 32
 
 
 class Calls(nn.Module):
@@ -98,10 +98,10 @@ class Calls(nn.Module):
     ],
 )
 def test_a_function_that_breaks_tiles_is_named(function: Callable[[torch.Tensor], Any], name: str) -> None:
-    found = fcn.certify(Calls(function), IMAGE, tile=30)
-    assert not found.is_exact
-    assert name in found.reason
-    assert "Conv2d" not in found.reason
+    result = fcn.certify(Calls(function), IMAGE, tile=30)
+    assert not result.is_exact
+    assert name in result.reason
+    assert "Conv2d" not in result.reason
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,9 @@ def test_a_function_that_breaks_tiles_is_named(function: Callable[[torch.Tensor]
     ],
 )
 def test_a_layer_that_breaks_tiles_is_named(layer: nn.Module, name: str) -> None:
-    found = fcn.certify(net(layer), IMAGE, tile=30)
-    assert not found.is_exact
-    assert f"{name} of the network depends on the whole input" in found.reason
+    result = fcn.certify(net(layer), IMAGE, tile=30)
+    assert not result.is_exact
+    assert f"{name} of the network depends on the whole input" in result.reason
 
 
 @pytest.mark.parametrize(
@@ -156,10 +156,10 @@ def test_the_numbers_of_a_network_are_its_own(kind: torch.dtype) -> None:
 
 def test_a_large_image_is_certified_in_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(external_models, "MAX_PIXELS", 40**2)
-    found = fcn.certify(net(), IMAGE)
-    assert found.region.size < 45**2
-    assert found.region.start[0] > 10
-    assert found.is_exact
+    result = fcn.certify(net(), IMAGE)
+    assert result.region.size < 45**2
+    assert result.region.start[0] > 10
+    assert result.is_exact
 
 
 def test_an_image_or_tile_that_does_not_fit_is_rejected() -> None:
@@ -181,9 +181,9 @@ def test_an_image_or_tile_that_does_not_fit_is_rejected() -> None:
 def test_a_model_of_the_package_is_certified_by_the_same_function() -> None:
     spec = SPECS["unet-2d"]
     model = Checkpoint.of(random_net(spec), net_contract.info(spec))
-    found = fcn.certify(model, np.stack([IMAGE] * 2), "tyx", tile=32, device="cpu")
-    assert found.is_exact
-    assert found.tiles == 9
+    result = fcn.certify(model, np.stack([IMAGE] * 2), "tyx", tile=32, device="cpu")
+    assert result.is_exact
+    assert result.tiles == 9
 
 
 def test_the_receptive_field_of_a_torch_network() -> None:
@@ -210,8 +210,8 @@ class Windows(nn.Module):
 
 @pytest.mark.parametrize("is_whole", [True, False])
 def test_attention_over_the_whole_map_is_named(is_whole: bool) -> None:
-    found = unbounded_operations(Windows(is_whole), 2, 1)
-    assert found == (("scaled_dot_product_attention in Windows",) if is_whole else ())
+    result = unbounded_operations(Windows(is_whole), 2, 1)
+    assert result == (("scaled_dot_product_attention in Windows",) if is_whole else ())
 
 
 @pytest.mark.parametrize(("ndim", "shape"), [(1, (90,)), (3, (24, 20, 22))])
@@ -222,6 +222,6 @@ def test_networks_of_any_dimension_are_certified(ndim: int, shape: tuple[int, ..
     torch.manual_seed(0)
     plain = nn.Sequential(conv(1, 4, 3, padding=1), nn.ReLU(), conv(4, 2, 3, padding=1))
     assert fcn.certify(plain, image, tile=10).is_exact
-    found = fcn.certify(nn.Sequential(conv(1, 4, 3, padding=1), norm(4), conv(4, 2, 1)), image, tile=10)
-    assert not found.is_exact
-    assert f"1 ({norm.__name__})" in found.reason
+    result = fcn.certify(nn.Sequential(conv(1, 4, 3, padding=1), norm(4), conv(4, 2, 1)), image, tile=10)
+    assert not result.is_exact
+    assert f"1 ({norm.__name__})" in result.reason

@@ -29,8 +29,8 @@ def session(spec: NetSpec, shape: tuple[int, ...], names: str, **settings: Any) 
 
 
 def influence(running: Session, index: tuple[int, ...], label: int | None = None) -> FieldDone:
-    (found,) = running.influence_at(index, label)
-    return found
+    (result,) = running.influence_at(index, label)
+    return result
 
 
 def test_the_receptive_field_needs_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,24 +44,24 @@ def test_the_receptive_field_needs_no_weights(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_heat_is_inside_the_box_and_sums_to_one() -> None:
     running = session(SPEC, (80, 70), "yx")
-    found = influence(running, (40, 33), 1)
-    assert found.region == running.field_at((40, 33))
-    assert found.heat.shape == found.region.shape
-    assert found.heat.sum() == pytest.approx(1, abs=1e-4)
-    assert (found.index, found.label, found.size) == ((40, 33), 1, running.field.size)
-    assert 0 < found.r50 <= found.r90 <= found.r99
-    assert 0 < found.used <= 1
-    assert all(0 < width <= size for width, size in zip(found.widths, found.size, strict=True))
+    result = influence(running, (40, 33), 1)
+    assert result.region == running.field_at((40, 33))
+    assert result.heat.shape == result.region.shape
+    assert result.heat.sum() == pytest.approx(1, abs=1e-4)
+    assert (result.index, result.label, result.size) == ((40, 33), 1, running.field.size)
+    assert 0 < result.r50 <= result.r90 <= result.r99
+    assert 0 < result.used <= 1
+    assert all(0 < width <= size for width, size in zip(result.widths, result.size, strict=True))
 
 
 def test_only_pixels_of_the_influence_map_change_the_prediction() -> None:
     running = session(SPEC, (80, 70), "yx")
-    found = influence(running, (40, 33), 1)
+    result = influence(running, (40, 33), 1)
     block = torch.from_numpy(running.predictor.read(next(iter(running.plan()))))
     with torch.inference_mode():
         before = running.float_net(block)[0, 1, 40, 33]
         outside = torch.randn(block.shape, generator=torch.Generator().manual_seed(0))
-        outside[(..., *found.region.slices)] = block[(..., *found.region.slices)]
+        outside[(..., *result.region.slices)] = block[(..., *result.region.slices)]
         after = running.float_net(outside)[0, 1, 40, 33]
     assert abs(float(after - before)) < 1e-4
 
@@ -80,12 +80,12 @@ def test_planes_movies_and_channels_are_supported(
     name: str, shape: tuple[int, ...], names: str, index: tuple[int, ...]
 ) -> None:
     running = session(SPECS[name], shape, names)
-    found = influence(running, index)
-    assert found.region == running.field_at(index)
-    assert found.heat.shape == found.region.shape
+    result = influence(running, index)
+    assert result.region == running.field_at(index)
+    assert result.heat.shape == result.region.shape
     for axis, letter in enumerate(running.axes.image):
         if letter in running.axes.loop:
-            assert (found.region.start[axis], found.size[axis]) == (index[axis], 1)
+            assert (result.region.start[axis], result.size[axis]) == (index[axis], 1)
 
 
 def test_a_pixel_in_space_only_is_in_the_middle_of_the_movie() -> None:
@@ -108,9 +108,9 @@ def test_the_mean_influence_is_relative_to_the_pixel() -> None:
 def test_a_taught_model_is_measured_with_either_head(head: str, rng: np.random.Generator) -> None:
     model = make_teachable(Checkpoint.of(random_net(SPEC), net_contract.info(SPEC)), (), ())
     running = Session(rng.random((60, 64)), model, settings=PredictSettings(device="cpu", head=head))
-    found = influence(running, (30, 31), 1)
-    assert found.heat.sum() == pytest.approx(1, abs=1e-4)
-    assert found.region == running.field_at((30, 31))
+    result = influence(running, (30, 31), 1)
+    assert result.heat.sum() == pytest.approx(1, abs=1e-4)
+    assert result.region == running.field_at((30, 31))
 
 
 def test_half_precision_is_not_used_for_gradients() -> None:
@@ -123,16 +123,16 @@ def test_a_stroke_on_some_planes_influences_only_those() -> None:
     at = Region((1, 20, 20), (4, 24, 24))
     mask = np.zeros(at.shape, bool)
     mask[0, 1, 1] = mask[2, 3, :] = True
-    found = running.reach_of(at, mask)
-    assert found.mask.shape == found.region.shape
-    assert (found.region.start[0], found.region.stop[0]) == (1, 4)
-    assert found.mask.any((1, 2)).tolist() == [True, False, True]
+    result = running.reach_of(at, mask)
+    assert result.mask.shape == result.region.shape
+    assert (result.region.start[0], result.region.stop[0]) == (1, 4)
+    assert result.mask.any((1, 2)).tolist() == [True, False, True]
     for plane in (0, 2):
         alone = running.reach_of(Region((1 + plane, 20, 20), (2 + plane, 24, 24)), mask[plane : plane + 1])
         inner = Region((plane, *alone.region.start[1:]), (plane + 1, *alone.region.stop[1:]))
-        place = inner.shift((0, *(-a for a in found.region.start[1:])))
-        np.testing.assert_array_equal(found.mask[place.slices], alone.mask)
-        assert found.mask[plane].sum() == alone.mask.sum()
+        place = inner.shift((0, *(-a for a in result.region.start[1:])))
+        np.testing.assert_array_equal(result.mask[place.slices], alone.mask)
+        assert result.mask[plane].sum() == alone.mask.sum()
 
 
 def test_a_pixel_outside_is_rejected_with_the_size_of_the_image() -> None:

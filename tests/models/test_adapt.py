@@ -32,12 +32,12 @@ TINY = NetSpec(width=2, depth=1, classes=3)
 FEW = (0.7, 2.0)
 
 
-def answer(model: Checkpoint, x: torch.Tensor) -> torch.Tensor:
+def logits_of(model: Checkpoint, x: torch.Tensor) -> torch.Tensor:
     with torch.inference_mode():
         return model.net()(x)
 
 
-def seen(spec: NetSpec, plane: tuple[int, int], seed: int) -> torch.Tensor:
+def normalised_cells(spec: NetSpec, plane: tuple[int, int], seed: int) -> torch.Tensor:
     """Return normalised synthetic cells, large enough for the filter bank; in 3-D a stack of planes."""
     image = cells((8, *plane)[-spec.ndim :], seed=seed)[0].astype(np.float32)
     return torch.from_numpy((image - image.mean()) / image.std())[None, None]
@@ -56,7 +56,7 @@ def test_before_any_stroke_the_prediction_is_that_of_the_model(name: str) -> Non
     ready = make_teachable(start, sigmas=FEW)
     is_one_grid = ready.info.spec.multiple == spec.multiple  # else what fills the image up to the grid is seen
     x = net_contract.noise(spec, [2 * n + (3 if is_one_grid else 0) for n in ready.info.spec.minimum])
-    torch.testing.assert_close(answer(ready, x), answer(start, x), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(logits_of(ready, x), logits_of(start, x), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ def test_the_original_head_is_the_model_bit_for_bit(name: str) -> None:
 @pytest.mark.parametrize("name", zoo.names())
 def test_an_adapted_shipped_model_predicts_as_before(name: str) -> None:
     start = Checkpoint.load(zoo.path_of(name))
-    x = seen(start.info.spec, (72, 56), seed=1)
+    x = normalised_cells(start.info.spec, (72, 56), seed=1)
     ready = make_teachable(start)
-    torch.testing.assert_close(answer(ready, x), answer(start, x), atol=2e-5, rtol=1e-5)
-    assert torch.equal(answer(ready.original(), x), answer(start, x))
+    torch.testing.assert_close(logits_of(ready, x), logits_of(start, x), atol=2e-5, rtol=1e-5)
+    assert torch.equal(logits_of(ready.original(), x), logits_of(start, x))
 
 
 @settings(max_examples=15)
@@ -91,7 +91,7 @@ def test_classes_are_matched_by_name_in_any_order(names: list[str]) -> None:
     labels = tuple(ClassLabel(name, "#ffffff") for name in names)
     ready = make_teachable(start, labels, sigmas=FEW)
     x = net_contract.noise(TINY, (16, 12))
-    before, after = answer(start, x), answer(ready, x)
+    before, after = logits_of(start, x), logits_of(ready, x)
     assert ready.info.classes == labels
     for row, name in enumerate(names):
         if name.startswith("kind"):
@@ -110,7 +110,7 @@ def test_a_new_class_is_not_predicted_for_any_logits(shift: float) -> None:
     weights = {**start.weights, "score.weight": start.weights["score.weight"] + shift}
     start = Checkpoint(start.info, weights)
     ready = make_teachable(start, (*start.info.classes, ClassLabel("new", "#ffffff")), sigmas=FEW)
-    logits = answer(ready, net_contract.noise(TINY, (32, 32)))
+    logits = logits_of(ready, net_contract.noise(TINY, (32, 32)))
     assert (logits.argmax(1) != 3).all()
     assert float(logits.softmax(1)[:, 3].max()) < 0.05
 
@@ -119,8 +119,8 @@ def test_a_new_class_is_not_predicted_for_any_logits(shift: float) -> None:
 def test_a_new_class_of_a_shipped_model_is_not_predicted(name: str) -> None:
     start = Checkpoint.load(zoo.path_of(name))
     ready = make_teachable(start, (*start.info.classes, ClassLabel("debris", "#ffffff")))
-    x = seen(start.info.spec, (96, 96), seed=2).clamp(-4, 4)
-    assert float(answer(ready, x).softmax(1)[:, -1].max()) < 0.05
+    x = normalised_cells(start.info.spec, (96, 96), seed=2).clamp(-4, 4)
+    assert float(logits_of(ready, x).softmax(1)[:, -1].max()) < 0.05
 
 
 @pytest.mark.parametrize(
@@ -138,11 +138,11 @@ def test_an_inflated_model_predicts_plane_by_plane(name: str) -> None:
     assert inflated.info.spec.multiple == (1, *spec.multiple)
     lengths = (20, 12) if "dilated" in name else (19, 13)  # on the grid of the filters where the network has none
     x = torch.cat([net_contract.noise(spec, lengths, seed) for seed in range(3)])
-    together = answer(inflated, x.movedim(0, 1)[None])[0].movedim(1, 0)
-    torch.testing.assert_close(together, answer(start, x), atol=1e-5, rtol=1e-5)
+    together = logits_of(inflated, x.movedim(0, 1)[None])[0].movedim(1, 0)
+    torch.testing.assert_close(together, logits_of(start, x), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(
-        answer(make_teachable(inflated, sigmas=FEW), x.movedim(0, 1)[None]),
-        answer(inflated, x.movedim(0, 1)[None]),
+        logits_of(make_teachable(inflated, sigmas=FEW), x.movedim(0, 1)[None]),
+        logits_of(inflated, x.movedim(0, 1)[None]),
         atol=1e-5,
         rtol=1e-5,
     )
@@ -161,16 +161,16 @@ def test_the_voxel_size_of_an_inflated_model_is_unknown_across_planes() -> None:
 
 
 def test_a_taught_model_keeps_its_head() -> None:
-    once = spoiled(make_teachable(renamed(net_contract.checkpoint(TINY)), sigmas=FEW))
+    once = with_random_head(make_teachable(renamed(net_contract.checkpoint(TINY)), sigmas=FEW))
     again = make_teachable(once, tuple(reversed(once.info.classes)))
     x = net_contract.noise(TINY, (16, 16))
-    torch.testing.assert_close(answer(again, x), answer(once, x).flip(1), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(logits_of(again, x), logits_of(once, x).flip(1), atol=1e-5, rtol=1e-5)
     assert again.info.spec.original == 3
     assert again.original().hash == once.original().hash
     assert again.info.origin == ()
 
 
-def spoiled(model: Checkpoint) -> Checkpoint:
+def with_random_head(model: Checkpoint) -> Checkpoint:
     """Return a model with a random head, as after training."""
     generator = torch.Generator().manual_seed(5)
     weights = {
@@ -185,11 +185,11 @@ KEPT = st.lists(st.one_of(st.none(), st.integers(0, 2)), min_size=1, max_size=5)
 
 @given(KEPT)
 def test_kept_classes_keep_their_prediction(kept: list[int | None]) -> None:
-    model = spoiled(filters_only(1, 1, [ClassLabel(str(k), "#000000") for k in range(3)]))
+    model = with_random_head(filters_only(1, 1, [ClassLabel(str(k), "#000000") for k in range(3)]))
     labels = tuple(ClassLabel(f"now {k}", "#ffffff") for k in range(len(kept)))
     other = with_classes(model, labels, kept)
     x = net_contract.noise(NetSpec(ndim=1), (24,))
-    before, after = answer(model, x), answer(other, x)
+    before, after = logits_of(model, x), logits_of(other, x)
     for row, k in enumerate(kept):
         if k is not None:
             torch.testing.assert_close(after[:, row], before[:, k], atol=1e-5, rtol=1e-5)
@@ -208,11 +208,11 @@ def test_the_origin_of_a_class_survives_several_changes(first: list[int | None],
 
 
 def test_the_initial_model_is_converted_to_the_current_classes() -> None:
-    start = spoiled(make_teachable(renamed(net_contract.checkpoint(TINY)), sigmas=FEW))
+    start = with_random_head(make_teachable(renamed(net_contract.checkpoint(TINY)), sigmas=FEW))
     now = with_classes(start, [ClassLabel(n, "#000000") for n in ("b", "fresh", "a")], (1, None, 0))
     x = net_contract.noise(TINY, (16, 16))
-    rows = answer(start_with_classes(start, now.info), x)
-    torch.testing.assert_close(rows[:, [2, 0]], answer(start, x)[:, :2], atol=1e-5, rtol=1e-5)
+    rows = logits_of(start_with_classes(start, now.info), x)
+    torch.testing.assert_close(rows[:, [2, 0]], logits_of(start, x)[:, :2], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
@@ -221,7 +221,7 @@ def test_an_untrained_filter_bank_predicts_equal_probabilities(ndim: int) -> Non
     assert model.info.classes == TWO_CLASSES
     assert len(model.info.spec.filters) == len(BANK_SIGMAS)
     x = net_contract.noise(model.info.spec, (16,) * ndim)
-    assert not answer(model, x).any()
+    assert not logits_of(model, x).any()
     assert model.original() is model
 
 
@@ -232,7 +232,7 @@ def test_filters_have_the_same_size_in_micrometres_along_each_axis() -> None:
 
 def test_a_new_network_has_a_zero_head_and_no_original_head() -> None:
     model = new_model(NetSpec(width=2, depth=1), TWO_CLASSES, seed=3)
-    assert not answer(model, net_contract.noise(TINY, (16, 16))).any()
+    assert not logits_of(model, net_contract.noise(TINY, (16, 16))).any()
     assert model.info.spec.original == 0
     assert "trunk.score.weight" not in model.weights
     same, other = (new_model(NetSpec(width=2, depth=1), TWO_CLASSES, seed=seed) for seed in (3, 4))
@@ -257,7 +257,7 @@ def test_a_taught_model_is_saved_and_loaded(make: str, tmp_path: Path) -> None:
     assert loaded.hash == saved.hash
     assert loaded.original().hash == saved.original().hash
     x = net_contract.noise(loaded.info.spec, loaded.info.spec.minimum)
-    assert torch.equal(answer(loaded, x), answer(saved, x))
+    assert torch.equal(logits_of(loaded, x), logits_of(saved, x))
 
 
 def test_the_hash_depends_on_the_original_head_and_its_classes() -> None:

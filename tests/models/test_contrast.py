@@ -30,8 +30,8 @@ def fit(image: np.ndarray) -> Scaling:
 
 
 def scaled(image: np.ndarray) -> np.ndarray:
-    found: np.ndarray = fit(image).apply(image[None])[0]
-    return found
+    normalised: np.ndarray = fit(image).apply(image[None])[0]
+    return normalised
 
 
 def hot(image: np.ndarray, count: int, value: float, seed: int = 0) -> np.ndarray:
@@ -46,28 +46,28 @@ def test_an_ordinary_image_is_scaled_exactly_by_its_percentiles(seed: int, kind:
     image = cells((100, 100), seed=seed)[0]
     image = (image / image.max() * 200).astype(kind)
     low, high = np.percentile(image.astype(np.float64), ENDS)
-    found = fit(image)
-    assert (found.offset, found.scale) == ((float(low + high) / 2,), (float(high - low) / 2,))
-    assert found.notes == ()
+    scaling = fit(image)
+    assert (scaling.offset, scaling.scale) == ((float(low + high) / 2,), (float(high - low) / 2,))
+    assert scaling.notes == ()
 
 
 @pytest.mark.parametrize("count", [1, 5, 60])
 @pytest.mark.parametrize("side", [400, 1500])
 def test_hot_pixels_do_not_hide_objects(count: int, side: int) -> None:
     clean = spots(side)
-    found, expected = scaled(hot(clean, count, 65535)), scaled(clean)
+    normalised, expected = scaled(hot(clean, count, 65535)), scaled(clean)
     inside = clean > 1000
-    assert np.median(found[inside]) > 0.5
-    assert np.median(found[clean == 0]) == pytest.approx(-1, abs=0.05)
-    assert np.median(np.abs(found - expected)[inside]) < 1.5
+    assert np.median(normalised[inside]) > 0.5
+    assert np.median(normalised[clean == 0]) == pytest.approx(-1, abs=0.05)
+    assert np.median(np.abs(normalised - expected)[inside]) < 1.5
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.004, 65535.0), (0.015, 65535.0), (0.015, -30000.0)])
 def test_broken_pixels_beyond_the_percentiles_do_not_hide_objects(share: float, value: float) -> None:
     clean = spots() + np.random.default_rng(1).normal(200, 20, (400, 400))
-    found = fit(hot(clean, int(share * clean.size), value))
-    assert found.scale[0] < 3 * fit(clean).scale[0] + 1
-    assert "broken pixels" in found.notes[0]
+    scaling = fit(hot(clean, int(share * clean.size), value))
+    assert scaling.scale[0] < 3 * fit(clean).scale[0] + 1
+    assert "broken pixels" in scaling.notes[0]
 
 
 def bar(image: np.ndarray) -> np.ndarray:
@@ -91,16 +91,16 @@ def test_graphics_and_saturated_lines_do_not_hide_objects(
     draw: Callable[[np.ndarray], np.ndarray], noise: float
 ) -> None:
     clean = spots() + np.random.default_rng(1).normal(200, noise, (400, 400))
-    found = fit(draw(clean.copy()))
-    assert found.scale[0] < 2000
-    assert found.notes
+    scaling = fit(draw(clean.copy()))
+    assert scaling.scale[0] < 2000
+    assert scaling.notes
 
 
 def test_noise_around_a_few_objects_is_not_amplified() -> None:
     image = np.random.default_rng(0).poisson(3 + spots(1500)).astype(np.uint16)
-    found = scaled(image)
-    assert found[spots(1500) == 0].std() < 0.05
-    assert np.median(found[spots(1500) > 1000]) > 0.5
+    normalised = scaled(image)
+    assert normalised[spots(1500) == 0].std() < 0.05
+    assert np.median(normalised[spots(1500) > 1000]) > 0.5
     assert "doubtful" in fit(image).notes[0]
 
 
@@ -128,9 +128,9 @@ def test_structure_in_noise_is_detected() -> None:
 
 def test_few_weak_objects_in_noise_are_detected() -> None:
     clean = spots(600)
-    found = scaled(clean + np.random.default_rng(0).normal(0, 300, clean.shape))
-    assert np.median(found[clean > 1500]) > 0.5
-    assert found[clean == 0].std() < 0.3
+    normalised = scaled(clean + np.random.default_rng(0).normal(0, 300, clean.shape))
+    assert np.median(normalised[clean > 1500]) > 0.5
+    assert normalised[clean == 0].std() < 0.3
 
 
 @pytest.mark.parametrize("kind", [bool, np.uint8, np.float32])
@@ -161,9 +161,11 @@ def test_a_huge_outlier_is_ignored_without_warnings(value: float, method: str) -
     spoilt[3, 3] = value
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found, expected = (Normaliser(method).fit(one.reshape(1, -1)).apply(one[None])[0] for one in (spoilt, clean))
-    assert np.abs(found - expected)[clean != spoilt].size == 1
-    np.testing.assert_allclose(np.delete(found, 3 * 100 + 3), np.delete(expected, 3 * 100 + 3), atol=0.05)
+        normalised, expected = (
+            Normaliser(method).fit(one.reshape(1, -1)).apply(one[None])[0] for one in (spoilt, clean)
+        )
+    assert np.abs(normalised - expected)[clean != spoilt].size == 1
+    np.testing.assert_allclose(np.delete(normalised, 3 * 100 + 3), np.delete(expected, 3 * 100 + 3), atol=0.05)
 
 
 def test_a_dark_frame_and_very_bright_objects_get_a_note() -> None:

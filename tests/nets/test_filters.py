@@ -22,11 +22,11 @@ def bank(ndim: int, *sigmas: float, channels: int = 1) -> FilterBank:
 
 def named(bank: FilterBank, x: Tensor, scale: int = 0) -> dict[str, Tensor]:
     """Return the features of one channel by name, each ``(*space)``."""
-    found = bank(x)[scale].features[0]
+    result = bank(x)[scale].features[0]
     names = ["smooth", *(f"bent {k}" for k in BRIGHTNESS_KNOTS), "steepness"]
     for matrix in ("hessian", "tensor"):
         names += [f"{matrix} {part}" for part in ("mean", "spread", "lean")[: x.ndim - 2]]
-    return dict(zip(names, found, strict=True))
+    return dict(zip(names, result, strict=True))
 
 
 @given(SIGMAS, ORDERS, ORDERS)
@@ -54,8 +54,8 @@ def test_a_kernel_ends_at_three_standard_deviations(sigma: float) -> None:
 @given(st.integers(1, 3), st.floats(-4, 4), st.sampled_from([0.7, 1.0, 2.0, 4.0, 8.0]))
 def test_a_constant_image_has_no_derivatives(ndim: int, value: float, sigma: float) -> None:
     x = torch.full((1, 1, *(16,) * ndim), value)
-    found = named(bank(ndim, sigma), x)
-    for name, feature in found.items():
+    result = named(bank(ndim, sigma), x)
+    for name, feature in result.items():
         flat = {"smooth": value, **{f"bent {k}": max(0.0, value - k) for k in BRIGHTNESS_KNOTS}}.get(name, 0.0)
         torch.testing.assert_close(feature, torch.full_like(feature, flat), atol=2e-5, rtol=1e-5)
 
@@ -67,12 +67,12 @@ def test_a_ramp_has_a_gradient_and_no_curvature(ndim: int, sigma: float) -> None
     slopes = [0.1, -0.2, 0.05][:ndim]
     x = sum(s * a for s, a in zip(slopes, axes, strict=True))[None, None].float()
     inner = (slice(8, -8),) * ndim
-    found = {name: values[inner] for name, values in named(bank(ndim, sigma), x).items()}
+    result = {name: values[inner] for name, values in named(bank(ndim, sigma), x).items()}
     steep = sigma * sum(s * s for s in slopes) ** 0.5
     expected = (steep**2 + ROOT_EPSILON**2) ** 0.5 - ROOT_EPSILON
-    assert found["steepness"].sub(expected).abs().max() < 1e-5
-    assert found["smooth"].sub(x[0, 0][inner]).abs().max() < 1e-5
-    assert found["hessian mean"].abs().max() < 1e-5
+    assert result["steepness"].sub(expected).abs().max() < 1e-5
+    assert result["smooth"].sub(x[0, 0][inner]).abs().max() < 1e-5
+    assert result["hessian mean"].abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
@@ -82,13 +82,13 @@ def test_a_paraboloid_has_its_curvature(ndim: int) -> None:
     curvatures = [0.02, 0.05, -0.03][:ndim]
     x = sum(c * a * a for c, a in zip(curvatures, axes, strict=True))[None, None]
     eigen = torch.tensor([2 * c * sigma**2 for c in curvatures])
-    found = {name: float(values[(10,) * ndim]) for name, values in named(bank(ndim, sigma), x).items()}
-    assert found["hessian mean"] == pytest.approx(float(eigen.mean()), abs=1e-5)
+    result = {name: float(values[(10,) * ndim]) for name, values in named(bank(ndim, sigma), x).items()}
+    assert result["hessian mean"] == pytest.approx(float(eigen.mean()), abs=1e-5)
     if ndim > 1:
         spread = float((eigen - eigen.mean()).square().sum()) / (2 if ndim == 2 else 6)
-        assert found["hessian spread"] == pytest.approx((spread + ROOT_EPSILON**2) ** 0.5 - ROOT_EPSILON, abs=1e-5)
+        assert result["hessian spread"] == pytest.approx((spread + ROOT_EPSILON**2) ** 0.5 - ROOT_EPSILON, abs=1e-5)
     if ndim > 2:
-        assert found["hessian lean"] == pytest.approx(
+        assert result["hessian lean"] == pytest.approx(
             float((eigen - eigen.mean()).prod()) / (spread + ROOT_EPSILON**2), abs=1e-5
         )
 

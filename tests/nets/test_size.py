@@ -12,7 +12,7 @@ from napari_fcn.receptive_fields.theoretical import theoretical
 SIGMAS = ((0.7,), (2.0,), (8.0,))
 
 
-def taught(spec: NetSpec, original: int, hidden: int = 4) -> NetSpec:
+def with_level_head(spec: NetSpec, original: int, hidden: int = 4) -> NetSpec:
     filters = tuple(sigma * spec.ndim for sigma in SIGMAS)
     return replace(spec, head="levels", original=original, hidden=hidden, filters=filters)
 
@@ -22,9 +22,9 @@ def taught(spec: NetSpec, original: int, hidden: int = 4) -> NetSpec:
 def test_weights_are_counted_without_building(name: str, kind: str) -> None:
     spec = SPECS[name]
     if kind == "taught":
-        spec = replace(taught(spec, original=spec.classes), classes=4)
+        spec = replace(with_level_head(spec, original=spec.classes), classes=4)
     elif kind == "taught without original":
-        spec = taught(spec, original=0)
+        spec = with_level_head(spec, original=0)
     elif kind != "plain":
         spec = replace(spec, head="levels", original=spec.classes)
     assert count_parameters(spec) == sum(p.numel() for p in spec.build().parameters())

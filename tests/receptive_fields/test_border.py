@@ -38,11 +38,11 @@ def test_the_fraction_outside_is_the_cropped_fraction(ndim: int, shape: tuple[in
     used = box(2, 3, ndim)
     rng = np.random.default_rng(0)
     used.heat[:] = rng.random(used.heat.shape)
-    found = share_outside(used, shape)
+    result = share_outside(used, shape)
     for index in np.ndindex(shape):
         here = used.region.shift(index)
         inside = here.clip(shape).relative_to(here)
-        assert found[index] == pytest.approx(1 - used.heat[inside.slices].sum() / used.heat.sum(), abs=1e-5)
+        assert result[index] == pytest.approx(1 - used.heat[inside.slices].sum() / used.heat.sum(), abs=1e-5)
 
 
 def test_distance_to_the_border_is_in_pixels() -> None:
@@ -55,19 +55,19 @@ def test_padding_has_influence_near_the_border_only(name: str) -> None:
     spec = SPECS[name]
     field = analyze(spec).field
     shape = tuple(2 * max(field.size) + 9 for _ in range(spec.ndim)) if spec.ndim < 3 else (30, 31, 32)
-    found = trust(spec, shape, box(2, 2, spec.ndim))
+    result = trust(spec, shape, box(2, 2, spec.ndim))
     far = distance_to_border(shape) > max(*field.before, *field.after)
-    assert found.change[~far].max() > 1e-3
-    assert not far.any() or found.change[far].max() < 1e-5
-    assert 0 <= found.depth <= max(*field.before, *field.after) + 1
-    assert found.outside.shape == found.change.shape == shape
-    assert "is outside of the image" in found.sentence
+    assert result.change[~far].max() > 1e-3
+    assert not far.any() or result.change[far].max() < 1e-5
+    assert 0 <= result.depth <= max(*field.before, *field.after) + 1
+    assert result.outside.shape == result.change.shape == shape
+    assert "is outside of the image" in result.sentence
 
 
 def test_all_pixels_of_an_image_smaller_than_the_field_are_near_the_border() -> None:
-    found = trust(SPECS["unet-2d"], (12, 9), box(26, 26, 2))
-    assert found.outside.min() > 0.5
-    assert (found.change > 0).mean() > 0.9
+    result = trust(SPECS["unet-2d"], (12, 9), box(26, 26, 2))
+    assert result.outside.min() > 0.5
+    assert (result.change > 0).mean() > 0.9
 
 
 @pytest.mark.parametrize("padding", PADDINGS)

@@ -14,9 +14,9 @@ from napari_fcn.receptive_fields.theoretical import analyze
 
 
 def measured(spec: NetSpec, shape: tuple[int, ...], index: tuple[int, ...], label: int | None = 1) -> EffectiveField:
-    net, x, found = random_net(spec), net_contract.noise(spec, shape), analyze(spec)
-    read = block_around(found, index, shape)
-    return effective_field(net, x[(..., *read.slices)], read, found.box(index, shape), index, label)
+    net, x, result = random_net(spec), net_contract.noise(spec, shape), analyze(spec)
+    read = block_around(result, index, shape)
+    return effective_field(net, x[(..., *read.slices)], read, result.box(index, shape), index, label)
 
 
 @pytest.mark.parametrize("index", [(10, 12), (0, 0), (23, 5)])
@@ -86,7 +86,7 @@ def test_the_mean_is_aligned_at_the_pixel() -> None:
     reach = ReceptiveField((2,), (1,))
     here = EffectiveField(Region((3,), (7,)), np.array([0, 0, 1, 0], np.float32), (5,), 1)
     border = EffectiveField(Region((0,), (2,)), np.array([0.5, 0.5], np.float32), (0,), 1)  # cut off at the left
-    found = mean_field([here, border], reach)
-    assert found.region == Region((-2,), (2,))
-    np.testing.assert_allclose(found.heat, [0, 0, 0.75, 0.25])
-    assert (found.index, found.label) == ((0,), 1)
+    result = mean_field([here, border], reach)
+    assert result.region == Region((-2,), (2,))
+    np.testing.assert_allclose(result.heat, [0, 0, 0.75, 0.25])
+    assert (result.index, result.label) == ((0,), 1)

@@ -23,26 +23,26 @@ def shifted(spec: NetSpec, shape: tuple[int, ...], region: Region | None = None)
 
 @pytest.mark.parametrize("padding", ["zeros", "reflect"])
 def test_a_network_without_pooling_is_equivariant(padding: str) -> None:
-    found = shifted(NetSpec(width=4, depth=0, padding=padding), (30, 28))
-    assert found.values.max() < 1e-5
-    assert found.flips == 0
-    assert "does not pool" in found.sentence
+    result = shifted(NetSpec(width=4, depth=0, padding=padding), (30, 28))
+    assert result.values.max() < 1e-5
+    assert result.flips == 0
+    assert "does not pool" in result.sentence
 
 
 @pytest.mark.parametrize("name", ["unet-1d", "unet-2d", "anisotropic-pool", "unet-3d"])
 def test_a_network_with_pooling_is_equivariant_to_its_grid_only(name: str) -> None:
     spec = SPECS[name]
     shape = (60, 50, 9)[: spec.ndim] if spec.ndim < 3 else (24, 26, 9)
-    found = shifted(spec, shape)
-    assert found.values.shape == shape
-    for changes, period in zip(found.by_shift, spec.multiple, strict=True):
+    result = shifted(spec, shape)
+    assert result.values.shape == shape
+    for changes, period in zip(result.by_shift, spec.multiple, strict=True):
         assert len(changes) == period
         assert changes[-1] < 1e-6
         assert all(change > 1e-4 for change in changes[:-1])
-    assert found.values.max() > 1e-2
-    assert found.flips > 0
-    worst = tuple(int(i) for i in np.unravel_index(found.values.argmax(), shape))
-    assert f"({', '.join(map(str, worst))})" in found.sentence
+    assert result.values.max() > 1e-2
+    assert result.flips > 0
+    worst = tuple(int(i) for i in np.unravel_index(result.values.argmax(), shape))
+    assert f"({', '.join(map(str, worst))})" in result.sentence
 
 
 def test_a_region_is_compared_as_in_the_whole_image() -> None:

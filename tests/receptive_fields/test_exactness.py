@@ -28,14 +28,14 @@ def certified(net: nn.Module, plan: TilePlan, known: nn.Module | None = None) ->
 
 def test_the_tiles_of_a_plan_are_exact() -> None:
     net = random_net(SPEC)
-    found = certified(net, cut_into_tiles(SHAPE, analyze(SPEC)))
-    assert found.is_exact
-    assert found.max_error <= EXACT
-    assert found.label_flips == 0
-    assert found.tiles == 9
-    assert all(used >= need for sides in zip(found.halo_used, found.halo_needed, strict=True)
+    result = certified(net, cut_into_tiles(SHAPE, analyze(SPEC)))
+    assert result.is_exact
+    assert result.max_error <= EXACT
+    assert result.label_flips == 0
+    assert result.tiles == 9
+    assert all(used >= need for sides in zip(result.halo_used, result.halo_needed, strict=True)
                for used, need in zip(*sides, strict=True))  # fmt: skip
-    assert "contain the whole receptive field" in found.reason
+    assert "contain the whole receptive field" in result.reason
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_the_tiles_of_a_plan_are_exact() -> None:
     ],
 )  # fmt: skip
 def test_an_inexact_plan_is_detected_and_explained(plan: TilePlan, words: str) -> None:
-    found = certified(random_net(SPEC), plan)
-    assert not found.is_exact
-    assert found.max_error > VISIBLE
-    assert found.difference.max() == pytest.approx(found.max_error)
-    assert 0 < found.mean_error < found.max_error
-    assert found.label_flips > 0
-    assert words in found.reason
+    result = certified(random_net(SPEC), plan)
+    assert not result.is_exact
+    assert result.max_error > VISIBLE
+    assert result.difference.max() == pytest.approx(result.max_error)
+    assert 0 < result.mean_error < result.max_error
+    assert result.label_flips > 0
+    assert words in result.reason
 
 
 class Grouped(nn.Module):
@@ -67,11 +67,11 @@ class Grouped(nn.Module):
 def test_a_norm_that_depends_on_the_tile_is_named() -> None:
     torch.manual_seed(0)
     net = Grouped().eval()
-    found = certified(net, cut_into_tiles(SHAPE, analyze(net)))
-    assert not found.is_exact
-    assert found.halo_needed == ()
-    assert found.halo_used == ((1, 1), (1, 1))  # as far as it sees but for the norm
-    assert "norm (GroupNorm)" in found.reason
+    result = certified(net, cut_into_tiles(SHAPE, analyze(net)))
+    assert not result.is_exact
+    assert result.halo_needed == ()
+    assert result.halo_used == ((1, 1), (1, 1))  # as far as it sees but for the norm
+    assert "norm (GroupNorm)" in result.reason
 
 
 def test_the_reason_names_rounding_errors_that_are_too_large() -> None:
@@ -82,10 +82,10 @@ def test_the_reason_names_rounding_errors_that_are_too_large() -> None:
     def noisy(block: np.ndarray) -> np.ndarray:
         return probability_function(net)(block) + np.float32(next(drawn))
 
-    *_, found = certify(noisy, image, cut_into_tiles(SHAPE, analyze(SPEC)), analyze(SPEC), EXACT)
-    assert isinstance(found, Certified)
-    assert not found.is_exact
-    assert "more than rounding (1e-05)" in found.reason
+    *_, result = certify(noisy, image, cut_into_tiles(SHAPE, analyze(SPEC)), analyze(SPEC), EXACT)
+    assert isinstance(result, Certified)
+    assert not result.is_exact
+    assert "more than rounding (1e-05)" in result.reason
 
 
 def test_requested_tiles_are_rounded_up_to_the_grid() -> None:

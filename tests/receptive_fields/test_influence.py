@@ -22,12 +22,12 @@ def by_brute_force(name: str, stroke: np.ndarray) -> np.ndarray:
     spec = SPECS[name]
     net = net_contract._positive(spec)
     dark = torch.ones(1, spec.channels, *stroke.shape, dtype=torch.float64)
-    before, found = net(dark), np.zeros(stroke.shape, bool)
+    before, result = net(dark), np.zeros(stroke.shape, bool)
     for place in zip(*np.nonzero(stroke), strict=True):
         x = dark.clone()
         x[(0, slice(None), *place)] = 2
-        found |= (((net(x) - before) / before).abs() > 1e-13).any(1)[0].numpy()
-    return found
+        result |= (((net(x) - before) / before).abs() > 1e-13).any(1)[0].numpy()
+    return result
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -51,11 +51,11 @@ def test_a_stroke_influences_the_pixels_that_it_changes(name: str) -> None:
 @pytest.mark.parametrize("corner", ["first", "last", "middle"])
 def test_the_box_is_the_bounding_box_of_the_mask(name: str, corner: str) -> None:
     spec = SPECS[name]
-    shape, found = SHAPES[spec.ndim], analyze(spec)
+    shape, result = SHAPES[spec.ndim], analyze(spec)
     pixel = {"first": [0] * len(shape), "last": [n - 1 for n in shape], "middle": [n // 2 for n in shape]}[corner]
     at = Region(tuple(pixel), tuple(i + 1 for i in pixel))
-    region, _ = influenced(spec.build(), np.ones(at.shape, bool), at, shape, found)
-    assert influenced_box(found, at, shape) == region
+    region, _ = influenced(spec.build(), np.ones(at.shape, bool), at, shape, result)
+    assert influenced_box(result, at, shape) == region
 
 
 def test_strokes_across_tiles_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:

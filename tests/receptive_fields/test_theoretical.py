@@ -79,15 +79,15 @@ def test_published_networks_have_their_published_fields(name: str) -> None:
 
 def test_growth_is_that_of_the_closed_form() -> None:
     net = nn.Sequential(nn.Conv2d(1, 4, 5, padding=2), nn.MaxPool2d(2), nn.Conv2d(4, 8, 3, stride=2), nn.AvgPool2d(3))
-    found = analyze(net).layers
+    result = analyze(net).layers
     size, jump, start = 1, 1, 0.0
-    for layer, (kernel, stride, padding) in zip(found, [(5, 1, 2), (2, 2, 0), (3, 2, 0), (3, 3, 0)], strict=False):
+    for layer, (kernel, stride, padding) in zip(result, [(5, 1, 2), (2, 2, 0), (3, 2, 0), (3, 3, 0)], strict=False):
         size, start, jump = size + (kernel - 1) * jump, start + ((kernel - 1) / 2 - padding) * jump, jump * stride
         assert layer.size == (size, size)
         assert layer.jump == (jump, jump)
         assert layer.start == (start, start)
-    assert [layer.kind for layer in found] == ["Conv2d", "MaxPool2d", "Conv2d", "AvgPool2d", "Sequential"]
-    assert found[-1].name == "output"
+    assert [layer.kind for layer in result] == ["Conv2d", "MaxPool2d", "Conv2d", "AvgPool2d", "Sequential"]
+    assert result[-1].name == "output"
 
 
 @pytest.mark.parametrize("name", sorted(SPECS))
@@ -99,24 +99,24 @@ def test_a_network_of_the_package_is_probed_like_an_external_one(name: str) -> N
 @pytest.mark.parametrize("pool", [(4, 4, 4, 4), (8, 8, 2)])
 def test_a_grid_of_hundreds_of_pixels_is_detected(pool: tuple[int, ...]) -> None:
     spec = NetSpec(ndim=1, width=1, depth=len(pool), pool=tuple((p,) for p in pool), kernel=1)
-    found = analyze(spec)
-    assert found.multiple == spec.multiple
-    assert max(layer.jump[0] for layer in found.layers) == spec.multiple[0]
+    result = analyze(spec)
+    assert result.multiple == spec.multiple
+    assert max(layer.jump[0] for layer in result.layers) == spec.multiple[0]
 
 
 @pytest.mark.parametrize("name", ["unet-1d", "one-d-pools-of-4-and-8", "transposed-1d", "reflect-wide-kernel"])
 def test_the_field_of_each_phase_contains_the_pixels_with_influence(name: str) -> None:
     spec = SPECS[name]
     net = net_contract._positive(spec)
-    found, period = analyze(spec), spec.multiple[0]
-    assert found.multiple == spec.multiple
-    length = 2 * period * -(-max(found.field.size) // period) + 2 * period
+    result, period = analyze(spec), spec.multiple[0]
+    assert result.multiple == spec.multiple
+    length = 2 * period * -(-max(result.field.size) // period) + 2 * period
     x = torch.ones(1, 1, length, dtype=torch.float64, requires_grad=True)
     middle = length // 2 // period * period
     for phase in range(period):
         (gradient,) = torch.autograd.grad(net(_mean_pooled(net, x))[0, 0, middle + phase], x)
         seen = gradient[0, 0].nonzero()[:, 0]
-        box = found.box((middle + phase,), (length,))
+        box = result.box((middle + phase,), (length,))
         assert (box.start[0], box.stop[0] - 1) == (int(seen[0]), int(seen[-1]))
 
 

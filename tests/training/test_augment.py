@@ -87,11 +87,11 @@ def test_half_of_the_crops_are_inverted_if_set() -> None:
 def test_crops_are_flipped_and_transposed() -> None:
     labels = np.arange(16).reshape(4, 4)
     still = Augmentation(scale=(1.0, 1.0), elastic_sigma=0)
-    found = {
+    result = {
         still.crop(labels[None].astype(np.float32), labels, (4, 4), np.random.default_rng(s))[1].tobytes()
         for s in range(80)
     }
-    assert len(found) == 8  # the symmetries of a square
+    assert len(result) == 8  # the symmetries of a square
 
 
 def test_the_image_is_not_changed(rng: np.random.Generator) -> None:
@@ -127,5 +127,5 @@ def test_thick_planes_are_deformed_less_and_not_transposed() -> None:
             slopes[name].append([np.abs(np.diff(crop[0], axis=axis)).mean() for axis in range(3)])
     assert all(np.argmax(slope) == 0 for slope in slopes["apart"])
     assert any(np.argmax(slope) != 0 for slope in slopes["cubes"])
-    across = {name: np.mean([sorted(slope)[0] for slope in found]) for name, found in slopes.items()}
+    across = {name: np.mean([sorted(slope)[0] for slope in result]) for name, result in slopes.items()}
     assert across["apart"] < across["cubes"] / 2

@@ -128,9 +128,9 @@ def crops(images: list[LabelledImage], **settings: Any) -> Crops:
 
 
 def test_crops_are_pairs_of_one_size() -> None:
-    found = crops([labelled("")] * 3, crops=2)
-    assert len(found) == 6
-    image, target = found[0]
+    result = crops([labelled("")] * 3, crops=2)
+    assert len(result) == 6
+    image, target = result[0]
     assert image.shape == (1, 16, 16)
     assert target.shape == (16, 16)
     assert not target.is_floating_point()
@@ -140,9 +140,9 @@ def test_a_crop_depends_on_seed_epoch_and_number_only() -> None:
     images = [labelled("", value) for value in np.linspace(-1, 1, 9)]
 
     def first(seed: int, epoch: int, index: int) -> np.ndarray:
-        found = crops(images, seed=seed)
-        found.epoch = epoch
-        return found[index][0].numpy()
+        result = crops(images, seed=seed)
+        result.epoch = epoch
+        return result[index][0].numpy()
 
     for key in [(0, 0, 0), (1, 2, 3)]:
         np.testing.assert_array_equal(first(*key), first(*key))
@@ -151,9 +151,9 @@ def test_a_crop_depends_on_seed_epoch_and_number_only() -> None:
 
 @pytest.mark.parametrize(("balance", "share"), [(0.0, 1 / 2), (0.5, 3 / 4), (1.0, 9 / 10)])
 def test_kinds_are_drawn_according_to_the_balance(balance: float, share: float) -> None:
-    found = crops([labelled("many")] * 9 + [labelled("few")], balance=balance)
-    assert found.probabilities[:9].sum() == pytest.approx(share)
-    assert found.probabilities.sum() == pytest.approx(1)
+    result = crops([labelled("many")] * 9 + [labelled("few")], balance=balance)
+    assert result.probabilities[:9].sum() == pytest.approx(share)
+    assert result.probabilities.sum() == pytest.approx(1)
 
 
 def test_the_default_patch_depends_on_the_number_of_axes() -> None:

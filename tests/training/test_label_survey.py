@@ -65,37 +65,39 @@ def test_images_without_labels_are_named() -> None:
 
 def test_an_image_in_both_splits_is_named() -> None:
     splits = both([half()], [half()])
-    found, _ = survey((splits[0], [*splits[1], labelled(half(), "copy", hash(("t", 0)) % 99)]), CLASSES, NAMES)
-    assert found.notes == ("copy is the same image as t0, a training image: its score does not hold for other images.",)
+    result, _ = survey((splits[0], [*splits[1], labelled(half(), "copy", hash(("t", 0)) % 99)]), CLASSES, NAMES)
+    assert result.notes == (
+        "copy is the same image as t0, a training image: its score does not hold for other images.",
+    )
 
 
 def test_a_class_that_is_not_scored_is_named() -> None:
     three = half()
     three[0] = 2
-    _, found = survey(both([three], [half()]), CLASSES, (*NAMES, "class 2"))
-    assert found.notes == ("No pixel of the validation images is class 2: it is not scored.",)
+    _, result = survey(both([three], [half()]), CLASSES, (*NAMES, "class 2"))
+    assert result.notes == ("No pixel of the validation images is class 2: it is not scored.",)
 
 
 def test_a_mask_as_objects_is_split_into_components_with_a_note() -> None:
     mask = np.zeros((16, 16), np.uint8)
     mask[2:7, 2:7] = mask[9:14, 9:14] = 255
-    found, _ = survey(both([mask], [mask]), TrainSettings(), ("background", "class 1", "class 2"))
-    assert found.classes == ("background", "inside", "rim")
-    assert "each connected region counts as an object" in found.notes[0]
+    result, _ = survey(both([mask], [mask]), TrainSettings(), ("background", "class 1", "class 2"))
+    assert result.classes == ("background", "inside", "rim")
+    assert "each connected region counts as an object" in result.notes[0]
 
 
 def test_numbered_objects_are_not_taken_for_a_mask_or_classes() -> None:
     labels = np.zeros((16, 16), np.int64)
     labels[2:7, 2:7], labels[9:14, 9:14] = 1, 70_000
-    found, _ = survey(both([labels], [labels]), TrainSettings(), ("background", "inside", "rim"))
-    assert found.notes == ()
+    result, _ = survey(both([labels], [labels]), TrainSettings(), ("background", "inside", "rim"))
+    assert result.notes == ()
 
 
 def test_labels_are_decoded_for_their_target() -> None:
     wide = np.where(half() > 0, np.nan, 0.0)
-    found = read_labels(labelled(wide), CLASSES)
-    assert (found.labels[:, 4:] == 255).all()
-    assert found.notes == ("a: 32 pixels of the labels are NaN: they count as unknown.",)
+    result = read_labels(labelled(wide), CLASSES)
+    assert (result.labels[:, 4:] == 255).all()
+    assert result.notes == ("a: 32 pixels of the labels are NaN: they count as unknown.",)
     with pytest.raises(ImageError, match="a: the labels are of type float64 and 32 pixels are NaN"):
         read_labels(labelled(wide), TrainSettings())
 

@@ -9,16 +9,16 @@ from napari_fcn.learning.labels import IGNORE
 from napari_fcn.training.losses import class_weights, cross_entropy_and_dice
 
 
-def sharp(target: torch.Tensor, classes: int, by: float = 20.0) -> torch.Tensor:
+def confident_logits(target: torch.Tensor, classes: int, scale: float = 20.0) -> torch.Tensor:
     """Return logits that predict the target with confidence."""
-    return by * torch.nn.functional.one_hot(target, classes).movedim(-1, 1).float()
+    return scale * torch.nn.functional.one_hot(target, classes).movedim(-1, 1).float()
 
 
 @pytest.mark.parametrize("shape", [(2, 9), (2, 5, 6), (1, 3, 4, 5)])
 def test_the_loss_of_a_perfect_prediction_is_zero(shape: tuple[int, ...]) -> None:
     target = torch.randint(0, 3, shape, generator=torch.Generator().manual_seed(0))
-    assert cross_entropy_and_dice(sharp(target, 3), target) == pytest.approx(0, abs=1e-4)
-    assert cross_entropy_and_dice(sharp((target + 1) % 3, 3), target) > 10
+    assert cross_entropy_and_dice(confident_logits(target, 3), target) == pytest.approx(0, abs=1e-4)
+    assert cross_entropy_and_dice(confident_logits((target + 1) % 3, 3), target) > 10
 
 
 def test_the_loss_of_equal_probabilities_is_entropy_plus_half_of_dice() -> None:

@@ -48,12 +48,12 @@ def test_without_labelled_pixels_scores_are_nan(score: Any) -> None:
 
 @pytest.mark.parametrize("score", [dice, boundary_f1])
 def test_only_labelled_pixels_are_scored(score: Any) -> None:
-    known = ~NOTHING
-    known[:, 4:] = False
-    answer, truth = NOTHING.copy(), NOTHING.copy()
-    answer[2, :4] = truth[2] = True
-    assert score(answer, truth) < 1
-    assert score(answer, truth, mask=known) == 1
+    is_labelled = ~NOTHING
+    is_labelled[:, 4:] = False
+    prediction, truth = NOTHING.copy(), NOTHING.copy()
+    prediction[2, :4] = truth[2] = True
+    assert score(prediction, truth) < 1
+    assert score(prediction, truth, mask=is_labelled) == 1
 
 
 @pytest.mark.parametrize(("shift", "score"), [(0, 1), (2, 1), (3, 0)])
@@ -81,9 +81,9 @@ def test_the_outline_is_the_outermost_ring() -> None:
 def test_the_centre_line_of_a_band_is_its_middle() -> None:
     band = np.zeros((21, 9), bool)
     band[:, 3:6] = True
-    found = centre_line(band)
-    assert found[3:-3, 4].all()
-    assert not found[:, [3, 5]][3:-3].any()
+    result = centre_line(band)
+    assert result[3:-3, 4].all()
+    assert not result[:, [3, 5]][3:-3].any()
 
 
 @given(MASKS)

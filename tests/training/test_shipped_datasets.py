@@ -67,15 +67,15 @@ def test_each_kind_is_in_training_and_validation(
 def test_validation_parts_are_separate_from_training_parts(data: Path, tmp_path: Path) -> None:
     rows = np.broadcast_to(np.arange(60, dtype=np.uint8)[:, None], (4, 60, 40))
     put(data / "t98g_video", "seq", blocks((4, 60, 40)), rows)
-    found = {pair.name: pair.image for pair in prepare("cells-video", data, tmp_path / "out")}
-    learnt, scored = found["train_glioblastoma_seq"], found["val_glioblastoma_seq"]
+    result = {pair.name: pair.image for pair in prepare("cells-video", data, tmp_path / "out")}
+    learnt, scored = result["train_glioblastoma_seq"], result["val_glioblastoma_seq"]
     assert learnt.max() + 2 < scored.min()
     assert scored.max() == 59
 
 
 def test_rims_of_a_movie_are_computed_frame_by_frame(data: Path, tmp_path: Path) -> None:
-    found = {pair.name: pair.labels for pair in prepare("cells-video", data, tmp_path / "out")}
-    frames = found["train_yeast_seq"]
+    result = {pair.name: pair.labels for pair in prepare("cells-video", data, tmp_path / "out")}
+    frames = result["train_yeast_seq"]
     assert (frames[0] == 1).sum() == (frames[1] == 1).sum() > 0
 
 
@@ -84,8 +84,8 @@ def test_bright_voxels_without_a_label_are_ignored(data: Path, tmp_path: Path) -
     image = np.where(labels > 0, 200, 10).astype(np.uint8)
     left_out, labels = labels == 1, np.where(labels == 1, 0, labels)
     put(data / "cellos_organoid3d", "EGFP_d0_flt32_108", labels, image)
-    found = {pair.name: pair.labels for pair in prepare("nuclei-3d", data, tmp_path / "out")}
-    target = found["train_organoid_EGFP-d0-flt32-108"]
+    result = {pair.name: pair.labels for pair in prepare("nuclei-3d", data, tmp_path / "out")}
+    target = result["train_organoid_EGFP-d0-flt32-108"]
     assert (target[left_out] == IGNORE).mean() > 0.9
     assert set(np.unique(target[labels > 0])) == {1, 2}
     assert (target == 0).any()
