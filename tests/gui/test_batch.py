@@ -22,7 +22,7 @@ from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit
 from scipy import ndimage
 
 from napari_fcn.errors import Advice, ImageError, OutputExistsError
-from napari_fcn.events import RunDone, RunPlanned, TileDone
+from napari_fcn.events import RunDone, TileDone
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.gui import batch as dock_module
 from napari_fcn.gui._batch_panels.table import detail, state_text
@@ -31,12 +31,12 @@ from napari_fcn.gui._controllers.batch import tasks
 from napari_fcn.gui._controllers.batch.jobs import FileJob, JobEnded
 from napari_fcn.gui._controllers.model_catalog import ModelCache
 from napari_fcn.gui._controllers.segment.worker import LayerJob, VisibleRegion, run_segmentation
-from napari_fcn.gui._layers import find_layer, is_outdated
+from napari_fcn.gui._layers import ColourTile, find_layer, is_outdated
 from napari_fcn.gui._widgets.source_panel import NO_MODEL
 from napari_fcn.gui.batch import ALL_KEY, NO_IMAGES, BatchWidget, summary_line
+from napari_fcn.inference import tile_planner
 from napari_fcn.io import read_image
 from napari_fcn.runs.progress import RunProgress
-from napari_fcn.session import Session
 from napari_fcn.settings import OutputSettings, PredictSettings
 
 CLASSES = (("background", "#000000"), ("class 1", "#56b4e9"), ("class 2", "#e69f00"))
@@ -370,28 +370,30 @@ def test_a_removed_layer_fails_and_the_others_continue(
 
 
 @pytest.mark.parametrize("save", [(), ("classes",)])
-def test_a_layer_is_predicted_in_full_tiles(
+def test_a_layer_is_predicted_without_previews(
     controller: BatchController,
     engine: FakeEngine,
     viewer: ViewerModel,
     make_request: MakeRequest,
     tmp_path: Path,
     qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
     save: tuple[str, ...],
 ) -> None:
-    viewer.add_image(np.zeros((1200, 1200), np.uint8), name="large")
+    monkeypatch.setitem(tile_planner.LIVE_PIXELS, "cpu", 4000)  # a tile of the image would take long on screen
+    viewer.add_image(np.zeros((160, 160), np.uint8), name="large")
     controller.add_layers(controller.images())
     controller.run(make_request(save=save, folder=str(tmp_path)))
     wait(controller, qtbot)
     job, cache = engine.tasks[0], ModelCache()
-    session = Session(job.image.data, cache.load(job.model), job.axes, job.settings)
-    assert session.plan().tile != session.live_plan().tile
-    plans = []
-    for visible in (None, VisibleRegion(Region((0, 0), (10, 10)))):
-        with closing(run_segmentation(replace(job, visible=visible), cache)) as events:
-            plans.append(next(event.tile for event in events if isinstance(event, RunPlanned)))
     assert job.visible is None
-    assert plans == [session.plan().tile, session.live_plan().tile]
+    tiles = []
+    for visible in (None, VisibleRegion(Region((0, 0), (10, 10)))):
+        with closing(run_segmentation(replace(job, visible=visible, overwrite=True), cache)) as events:
+            tiles.append([event.region for event in events if isinstance(event, ColourTile)])
+    assert len(set(tiles[0])) == len(tiles[0])
+    assert tiles[1][1:] == tiles[0]
+    assert tiles[1][0].contains(Region((0, 0), (10, 10)))
 
 
 def test_results_too_large_for_memory_need_a_folder(
