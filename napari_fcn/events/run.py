@@ -80,10 +80,13 @@ class PreviewDone:
         On the image axes.
     probabilities : ndarray
         ``(classes, *region.shape)`` float32; equal to that of the tile up to rounding.
+    work : float
+        As in `TileDone`; previews are a part of the work.
     """
 
     region: Region
     probabilities: npt.NDArray[np.float32]
+    work: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

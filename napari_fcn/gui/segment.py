@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import napari
 
 RUN_KEY, CANCEL_KEY = "Ctrl+Return", "Ctrl+."  # free in napari
+PROGRESS_STEPS = 1000  # of the progress bar
 WARM_UP_AFTER = 200  # milliseconds after the dock opens
 
 
@@ -173,8 +174,8 @@ class SegmentWidget(Dock):
     def _sync_progress(self, state: ViewState) -> None:
         self.progress.setUpdatesEnabled(False)  # or Qt paints at once, three times
         self.progress.setVisible(state.is_running)
-        self.progress.setRange(0, state.total)
-        self.progress.setValue(state.done)
+        self.progress.setRange(0, PROGRESS_STEPS if state.total else 0)
+        self.progress.setValue(round(PROGRESS_STEPS * state.fraction))
         left = "" if state.seconds_left is None else f" · {duration(state.seconds_left)} left"
         self.progress.setFormat(f"{state.done} of {state.total} tiles{left}" if state.total else "")
         self.progress.setUpdatesEnabled(True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_fcn.errors import MemoryShortage
-from napari_fcn.events import FallbackTaken, TileDone
+from napari_fcn.events import FallbackTaken, PreviewDone
 from napari_fcn.geometry import Region
 from napari_fcn.inference import device as devices
 from napari_fcn.inference.prefetch import BLOCKS_AHEAD
@@ -20,7 +20,7 @@ from napari_fcn.inference.previews import Preview
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from napari_fcn.events import PreviewDone
+    from napari_fcn.events import TileDone
     from napari_fcn.geometry import Tile, TilePlan
     from napari_fcn.inference.predictor import Predictor
 
@@ -137,18 +137,21 @@ class OomFallback:
             tiles = list(tiles)
             work = _read_pixels(tiles)
         (done, total), rest, predictor = progress, iter(tiles), None
-        read, left = 0, work
+        read, left = 0.0, work
         while True:
             begun: deque[Tile] = deque()
             predictor = predictor or make(config)
             try:
                 for event in predictor.run(_noted(rest, begun), total, config.ahead):
-                    pixels = begun.popleft().read.size
-                    read += pixels
-                    if isinstance(event, TileDone):
-                        done, left = done + 1, left - pixels
-                        event = replace(event, done=done, total=total, work=read / (read + left))
-                    yield event
+                    tile = begun.popleft()
+                    if isinstance(tile, Preview):
+                        read += tile.work
+                    else:
+                        done, read, left = done + 1, read + tile.read.size, left - tile.read.size
+                    if isinstance(event, PreviewDone):
+                        yield replace(event, work=read / (read + left))
+                    else:
+                        yield replace(event, done=done, total=total, work=read / (read + left))
                     del event  # its probabilities, while the next tile is computed
                 return
             except MemoryShortage as error:

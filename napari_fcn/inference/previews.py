@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from functools import reduce
 from math import ceil, prod
 from typing import TYPE_CHECKING
@@ -20,8 +21,17 @@ MIN_GROWTH = 2.0  # of a further preview of one place, in pixels on screen
 MIN_CORE_SHARE = 0.25  # shortest core of a preview, relative to the halo on both sides
 
 
+@dataclass(frozen=True, slots=True)
 class Preview(Tile):
-    """A tile that is predicted for the screen alone; its pixels are predicted again with the tiles of the plan."""
+    """A tile that is predicted for the screen alone; its pixels are predicted again with the tiles of the plan.
+
+    Attributes
+    ----------
+    work : float
+        Its work, in pixels that a tile reads.
+    """
+
+    work: float = 0.0
 
 
 class PreviewPlanner:
@@ -79,11 +89,11 @@ class PreviewPlanner:
                 yield tile
                 self._done.add(tile.core)
                 continue
-            start, pixels = self.clock(), self.work(preview)
+            start = self.clock()
             yield preview
             self._previews.append(preview.core)
-            self.extra -= int(pixels)
-            speed = pixels / max(self.clock() - start, 1e-3)
+            self.extra -= int(preview.work)
+            speed = preview.work / max(self.clock() - start, 1e-3)
             self._max_work = int(speed * LATER_PREVIEW_SECONDS)
 
     def _next_preview(self) -> Preview | None:
@@ -96,7 +106,7 @@ class PreviewPlanner:
         if missing is not None:
             preview = largest_preview(self.plan, missing, min(limit, self._max_work), self.work)
             shown = max((part.intersection(missing).size for part in self._previews), default=0)
-            if self.work(preview) <= limit and preview.core.size >= MIN_GROWTH * shown:
+            if preview.work <= limit and preview.core.size >= MIN_GROWTH * shown:
                 return preview
         self._settled = region
         return None
@@ -125,16 +135,16 @@ def largest_preview(plan: TilePlan, region: Region, max_work: int, work: Callabl
         Returns the work of a preview.
     """
     low, high = 0.0, 1.0
-    preview = _middle(plan, region, high)
-    if work(preview) <= max_work:
+    preview = _middle(plan, region, high, work)
+    if preview.work <= max_work:
         return preview
     while high - low > 1e-3:
         share = (low + high) / 2
-        low, high = (share, high) if work(_middle(plan, region, share)) <= max_work else (low, share)
-    return _middle(plan, region, low)
+        low, high = (share, high) if _middle(plan, region, share, work).work <= max_work else (low, share)
+    return _middle(plan, region, low, work)
 
 
-def _middle(plan: TilePlan, region: Region, share: float) -> Preview:
+def _middle(plan: TilePlan, region: Region, share: float, work: Callable[[Tile], float]) -> Preview:
     """Return the preview of the middle of a region, on the pooling grid; ``share`` is that of its length per axis.
 
     It is not so short along an axis that nearly all of its work would be halo.
@@ -146,7 +156,7 @@ def _middle(plan: TilePlan, region: Region, share: float) -> Preview:
         start.append(begin // m * m)
         stop.append(begin + length)
     tile = plan.around(Region(tuple(start), tuple(stop)))
-    return Preview(tile.core, tile.read)
+    return Preview(tile.core, tile.read, work(tile))
 
 
 def trimmable_sides(tile: Tile, axis: int, shape: Sequence[int]) -> tuple[bool, bool]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Region
 
 OBJECTS = "objects"
+MAX_EXTRAPOLATION = 0.95  # of the estimated time left
 
 
 @runtime_checkable
@@ -56,6 +57,8 @@ class RunProgress:
         Fraction of the work of the present task that is done, by the pixels that tiles read; 0 while it is unknown.
     started : float
         Time at which the present task started, in seconds of the clock that the caller uses.
+    updated : float
+        Time of the latest estimate.
     resumed : int
         Steps of the present task that were finished at that time.
     """
@@ -70,12 +73,23 @@ class RunProgress:
     result: RunDone | None = None
     work: float = 0.0
     started: float = 0.0
+    updated: float = 0.0
     resumed: int = 0
 
     @property
     def fraction(self) -> float:
         """The finished fraction of the present task, 0..1."""
-        return self.done / max(1, self.total)
+        if not self.work:
+            return self.done / max(1, self.total)
+        return (self.resumed + self.work * (self.total - self.resumed)) / max(1, self.total)
+
+    def at(self, now: float) -> RunProgress:
+        """Return the progress that is expected at a time after the latest event, never that of the end."""
+        if not self.work or not self.seconds_left:
+            return self
+        passed = min(max(0.0, now - self.updated), MAX_EXTRAPOLATION * self.seconds_left)
+        work = self.work + (1 - self.work) * passed / self.seconds_left
+        return replace(self, work=work, seconds_left=self.seconds_left - passed)
 
     @property
     def class_fractions(self) -> tuple[float, ...]:
@@ -149,7 +163,7 @@ def _timed(progress: RunProgress, now: float) -> RunProgress:
     """Return the progress with an estimate from the steps of this run, without resumed ones."""
     steps, elapsed = progress.done - progress.resumed, now - progress.started
     if progress.work:
-        return replace(progress, seconds_left=elapsed / progress.work * (1 - progress.work))
+        return replace(progress, updated=now, seconds_left=elapsed / progress.work * (1 - progress.work))
     return replace(progress, seconds_left=elapsed / steps * (progress.total - progress.done) if steps > 0 else None)
 
 

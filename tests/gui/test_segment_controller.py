@@ -1,12 +1,15 @@
 """The Segment controller without a window and a network, with a fake session."""
 
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+from gui.clocks import LONG, ManualTime
 from gui.docks import MakeModel
 from napari.components import ViewerModel
 from napari.layers import Image
@@ -18,7 +21,7 @@ from napari_fcn.geometry import Region
 from napari_fcn.gui._controllers import Request, SegmentController, ViewState, base
 from napari_fcn.gui._controllers.segment import controller as segment
 from napari_fcn.gui._controllers.segment.worker import LayerJob
-from napari_fcn.gui._layers import ColourTile, colorize_tile
+from napari_fcn.gui._layers import ColourTile, Overlay, colorize_tile
 from napari_fcn.settings import OutputSettings, PredictSettings
 
 HALF = 4  # rows of a pretended tile
@@ -117,6 +120,42 @@ def test_a_run_reports_progress_and_result(
     assert classes is not None
     np.testing.assert_array_equal(classes.data, np.repeat([0, 1], HALF)[:, None] * np.ones(8, int))
     assert classes.metadata["napari_fcn"]["device"] == "cpu"
+
+
+def test_while_a_tile_takes_long_progress_continues_and_the_last_tile_is_shown(
+    viewer: ViewerModel, layer: Image, request_: Request, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manual, may_predict, may_end = ManualTime(), threading.Event(), threading.Event()
+
+    def run(job: LayerJob, _: object) -> Iterator[RunPlanned | ColourTile | RunDone]:
+        yield RunPlanned(2, (HALF, 8), ((0, 0), (0, 0)), "cpu", "float32", 0)
+        assert may_predict.wait(LONG / 1000)
+        yield replace(FakeEngine.tile(0), work=0.5)
+        assert may_end.wait(LONG / 1000)
+        yield RunDone(64, 0.5, "cpu", "float32")
+
+    monkeypatch.setattr(segment, "run_segmentation", run)
+    controller = SegmentController(viewer, clock=manual.clock)
+    controller.predict(layer, request_)
+    qtbot.waitUntil(lambda: controller.state.total == 2)
+    manual.seconds += 6
+    may_predict.set()
+    qtbot.waitUntil(lambda: controller.state.done == 1)
+    assert (controller.state.fraction, controller.state.seconds_left) == (0.5, 6)
+    shown = []
+    monkeypatch.setattr(Overlay, "refresh", lambda overlay: shown.append(overlay))
+    manual.seconds += 2
+    controller._refresh_timer.fire()  # type: ignore[attr-defined]
+    assert controller.state.fraction == pytest.approx(0.5 + 0.5 * 2 / 6)
+    assert (controller.state.done, controller.state.seconds_left) == (1, 4)
+    assert shown
+    assert controller._refresh_timer.isActive()
+    may_end.set()
+    wait_for_end(controller, qtbot)
+    controller._refresh_timer.fire()  # type: ignore[attr-defined]
+    assert not controller._refresh_timer.isActive()
+    controller.shutdown()
+    qtbot.waitUntil(lambda: not controller.is_busy)
 
 
 def test_the_visible_region_is_requested_first(

@@ -100,6 +100,7 @@ def test_previews_equal_the_tiles_that_follow(name: str, monkeypatch: pytest.Mon
         elif isinstance(event, TileDone):
             result[(slice(None), *event.region.slices)] = event.probabilities
     assert previews
+    assert 0 < previews[0].work < 1
     for event in previews:
         assert event.region.intersects(visible)
         part = result[(slice(None), *event.region.slices)]
@@ -115,7 +116,7 @@ def planner(visible: Callable[[], Region], extra: int = 10**6, first: int = 900)
 def test_another_part_that_comes_on_screen_is_previewed_before_the_next_tile() -> None:
     shown = [Region((0, 0), (20, 20))]
     tiles = iter(planner(lambda: shown[0]))
-    assert next(tiles) == Preview(Region((0, 0), (20, 20)), Region((0, 0), (28, 28)))
+    assert next(tiles) == Preview(Region((0, 0), (20, 20)), Region((0, 0), (28, 28)), 28 * 28)
     assert next(tiles).core == Region((0, 0), (50, 100))
     shown[0] = Region((70, 170), (80, 180))
     preview = next(tiles)

@@ -1,5 +1,7 @@
 """The progress of a run from its events, with times as numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,26 @@ def test_a_run_starts_with_its_plan() -> None:
 def test_every_kind_of_finished_tile_gives_progress_and_an_estimate(event: object) -> None:
     progress = after(PLAN, event, seconds=2)
     assert (progress.done, progress.fraction, progress.seconds_left) == (1, 0.25, 6.0)
+
+
+def test_the_estimate_follows_the_work_where_tiles_differ() -> None:
+    progress = after(PLAN, replace(tile(1), work=0.5), seconds=6)
+    assert (progress.done, progress.fraction, progress.seconds_left) == (1, 0.5, 6.0)
+    resumed = RunPlanned(10, (4, 4), ((0, 0), (0, 0)), "cpu", "float32", 0, done=8)
+    progress = after(resumed, replace(tile(9, 10), work=0.75), seconds=3)
+    assert (progress.fraction, progress.seconds_left) == (0.95, 1.0)
+
+
+def test_between_two_events_progress_is_extrapolated_but_never_to_the_end() -> None:
+    progress = after(PLAN, replace(tile(1), work=0.5), seconds=6)  # at 106
+    later = progress.at(109)
+    assert (later.done, later.fraction, later.seconds_left) == (1, 0.75, 3.0)
+    late = progress.at(200)
+    assert 0.9 < late.fraction < 1
+    assert late.seconds_left is not None
+    assert late.seconds_left > 0
+    assert progress.at(100) == progress
+    assert after(PLAN, tile(1)).at(200) == after(PLAN, tile(1))
 
 
 def test_the_estimate_ignores_resumed_tiles() -> None:

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from napari_fcn.gui._layers import LayerImage
     from napari_fcn.models.card import ClassLabel
 
+REFRESH_PERIOD = 250  # milliseconds
+
 
 @dataclass(slots=True, eq=False)
 class _Run:
@@ -101,6 +103,7 @@ class SegmentController(DockController):
         self._clock = clock
         self._run: _Run | None = None
         self._result_source: Image | None = None  # the layer of the displayed result
+        self._refresh_timer = clock.timer(self, self._refresh, REFRESH_PERIOD)
         self._view_watcher = ViewWatcher(self.viewer, self)
         self._view_watcher.settled.connect(self._on_view_settled)
         self.slider_extents = SliderExtents(self.viewer, self)
@@ -205,8 +208,22 @@ class SegmentController(DockController):
                 self.state = replace(self.state, message="Finding objects …")
         if overlay is not None and self._run is run:  # adding the layers of a new one has taken long enough
             overlay.refresh()
-        done, total, left = run.progress.done, run.progress.total, run.progress.seconds_left
-        self._set(replace(self.state, done=done, total=total, seconds_left=left))
+        self._show_progress(run)
+
+    def _refresh(self) -> None:
+        """Show what waits to be drawn and the expected progress, while no event comes."""
+        run = self._run
+        if run is None:
+            return
+        if run.overlay is not None and run.overlay.is_complete:
+            run.overlay.refresh()
+        self._show_progress(run)
+
+    def _show_progress(self, run: _Run) -> None:
+        progress = run.progress.at(self._clock.now())
+        done, total, left = progress.done, progress.total, progress.seconds_left
+        self._set(replace(self.state, done=done, total=total, fraction=progress.fraction, seconds_left=left))
+        self._refresh_timer.start()
 
     def _on_planned(self, run: _Run, planned: RunPlanned) -> None:
         classes = [(label.name, label.colour) for label in run.classes]

@@ -60,6 +60,8 @@ class ViewState:
         Whether a run is in progress.
     done, total : int
         Finished tiles and all tiles; 0 before the run is planned.
+    fraction : float
+        Fraction of the work that is done, 0..1.
     seconds_left : float or None
         Estimate; None if unknown.
     message, error : str
@@ -71,6 +73,7 @@ class ViewState:
     is_running: bool = False
     done: int = 0
     total: int = 0
+    fraction: float = 0.0
     seconds_left: float | None = None
     message: str = ""
     error: str = ""
@@ -78,4 +81,4 @@ class ViewState:
 
     def is_step_after(self, previous: ViewState) -> bool:
         """Whether only the progress of a run differs."""
-        return self == replace(previous, done=self.done, seconds_left=self.seconds_left)
+        return self == replace(previous, done=self.done, fraction=self.fraction, seconds_left=self.seconds_left)

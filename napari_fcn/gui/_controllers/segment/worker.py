@@ -115,21 +115,22 @@ def run_segmentation(job: LayerJob, loaded: ModelCache) -> Iterator[ColourTile |
     colours = [label.colour for label in session.checkpoint.info.classes]
     job.protection.check_inputs(*job.paths.values(), *job.canvas.paths.values())
     digest = pixel_digest(job.image.data)
-    latest = (0, 0, 0.0)  # tiles done, all tiles, work done
+    latest = (0, 0)  # tiles done, all tiles
     with closing(job.canvas), closing(_events(session, job, meta)) as events:  # type: ignore[type-var]
         for event in events:
             if isinstance(event, PreviewDone):
-                preview = job.canvas.process_tile(TileDone(event.region, event.probabilities, *latest), colours)
+                tile = TileDone(event.region, event.probabilities, *latest, event.work)
+                preview = job.canvas.process_tile(tile, colours)
                 yield replace(preview, counts=np.zeros_like(preview.counts))  # its pixels are counted with their tile
                 continue
             if isinstance(event, TileDone):
-                latest = (event.done, event.total, event.work)
+                latest = (event.done, event.total)
                 yield job.canvas.process_tile(event, colours)
                 if event.done == event.total and pixel_digest(job.image.data) != digest:
                     raise pixels_replaced_error(job.image.name)  # before the files get their names
                 continue
             if isinstance(event, RunPlanned):
-                latest = (event.done, event.tiles, 0.0)
+                latest = (event.done, event.tiles)
                 job.canvas.prepare(event.tile, meta)
                 notes = job.image.notes if job.paths else ()
                 event = replace(event, notes=(*event.notes, *notes, *filter(None, [_missing_chunks_note(job.image)])))
