@@ -123,12 +123,12 @@ class TileWorker:
 
     @cached_property
     def _predictor(self) -> Predictor:
+        from napari_fcn.inference.constant_blocks import ConstantBlockCache
         from napari_fcn.inference.predictor import Predictor
 
         session = self.session
-        return Predictor(session.torch_backend, session.network_source, self.task.scaling).with_resampling(
-            session.resampled_tiling
-        )
+        backend = ConstantBlockCache(session.torch_backend)
+        return Predictor(backend, session.network_source, self.task.scaling).with_resampling(session.resampled_tiling)
 
     @cached_property
     def session(self) -> Session:

@@ -15,6 +15,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from napari_fcn.inference.budget import FREE_MEMORY_SHARE, host_budget
+from napari_fcn.inference.constant_blocks import MAX_CONSTANT_BLOCKS, MAX_CONSTANT_BYTES, constant_bytes
 from napari_fcn.inference.device import place
 from napari_fcn.inference.prefetch import BLOCKS_AHEAD
 from napari_fcn.inference.source import SAMPLE_PIXELS
@@ -107,7 +108,7 @@ def run_bytes(spec: NetSpec, plan: TilePlan, dtype: torch.dtype, device: torch.d
     """Return the memory that a run needs in addition to what is in use, on the device of the network, in bytes.
 
     On a GPU that is the memory of the network for the largest tile. On a CPU prefetched blocks, the probabilities of
-    the previous tile and the kernels that PyTorch keeps for each shape of tile come on top.
+    the previous tile and of constant blocks, and the kernels that PyTorch keeps for each shape of tile come on top.
     """
     network = net_bytes(spec, plan.largest_read, dtype)
     if device.type == "cuda":
@@ -115,7 +116,8 @@ def run_bytes(spec: NetSpec, plan: TilePlan, dtype: torch.dtype, device: torch.d
     several = len(plan) > 1
     blocks = min(BLOCKS_AHEAD, len(plan) - 1) + (dtype is not torch.float32)  # the block of float32 is the input itself
     waiting = 4 * spec.channels * prod(plan.largest_read) * blocks
-    predictions = 4 * spec.classes * prod(plan.tile) * several
+    prediction = 4 * spec.classes * prod(plan.tile)
+    predictions = (prediction + constant_bytes(prediction)) * several
     return network + waiting + predictions + START_BYTES + BYTES_PER_SHAPE * (plan.shapes - 1)
 
 
@@ -164,7 +166,9 @@ def largest_tile(
     """
     per_pixel = net_bytes(spec, [10**6], dtype) / 10**6 + 4 * (spec.channels * (BLOCKS_AHEAD + 1) + spec.classes)
     fixed = START_BYTES + BYTES_PER_SHAPE * (3**spec.ndim - 1)  # reads at both borders and between them
-    pixels = max(allowed - fixed, allowed / 2) / per_pixel
+    available = max(allowed - fixed, allowed / 2)
+    constant = 4 * spec.classes * MAX_CONSTANT_BLOCKS  # per pixel, up to a limit
+    pixels = max(available / (per_pixel + constant), (available - MAX_CONSTANT_BYTES) / per_pixel)
     if max_tile is not None:
         pixels = min(max_tile, pixels)
     sides = [0] * len(shape)

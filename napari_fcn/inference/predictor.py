@@ -10,6 +10,7 @@ import torch
 
 from napari_fcn.events import PreviewDone, TileDone
 from napari_fcn.inference.backends import out_of_memory
+from napari_fcn.inference.constant_blocks import ConstantBlockCache
 from napari_fcn.inference.prefetch import BLOCKS_AHEAD, prefetch
 from napari_fcn.inference.previews import Preview, trimmable_sides
 
@@ -48,6 +49,12 @@ class Predictor:
         clone.resampled_tiling = tiling
         return clone
 
+    def with_backend(self, backend: Backend) -> Predictor:
+        """Return a predictor of the same image with another back end."""
+        clone = copy(self)
+        clone.backend = backend
+        return clone
+
     def read(self, tile: Tile) -> npt.NDArray[np.float32]:
         """Return the scaled block of a tile as the network takes it, ``(N, C, *space)``."""
         tile = tile if self.resampled_tiling is None else self.resampled_tiling.network_tile(tile.core)
@@ -62,14 +69,17 @@ class Predictor:
         return self.predict(tile, self.read(tile))
 
     def run(self, tiles: Iterable[Tile], total: int, ahead: int = BLOCKS_AHEAD) -> Iterator[TileDone | PreviewDone]:
-        """Yield the probabilities of each tile in order, prefetching ``ahead`` blocks; previews are not counted."""
-        done = 0
+        """Yield the probabilities of each tile in order, prefetching ``ahead`` blocks; previews are not counted.
+
+        Tiles of one constant value are predicted once.
+        """
+        done, caching = 0, self.with_backend(ConstantBlockCache(self.backend))
         for tile, block in prefetch(self.read, tiles, ahead):
             if isinstance(tile, Preview):
-                yield PreviewDone(tile.core, self.preview(tile, block))
+                yield PreviewDone(tile.core, caching.preview(tile, block))
                 continue
             done += 1
-            yield TileDone(tile.core, self.predict(tile, block), done, total)
+            yield TileDone(tile.core, caching.predict(tile, block), done, total)
 
     def predict(
         self, tile: Tile, block: npt.NDArray[np.float32], trim: tuple[bool, bool] = (False, False)

@@ -14,6 +14,7 @@ from net_contract import SPECS
 
 from napari_fcn.geometry import Axes, TilePlan
 from napari_fcn.inference import memory
+from napari_fcn.inference.constant_blocks import MAX_CONSTANT_BLOCKS
 from napari_fcn.inference.memory import (
     TensorMemoryTracker,
     budget,
@@ -83,7 +84,8 @@ def test_a_run_in_tiles_needs_room_for_blocks_that_wait_and_for_each_shape() -> 
     one = run_bytes(spec, whole(100, 100), torch.float32, CPU)
     alike = run_bytes(spec, TilePlan((100, 300), (100, 100), ((0, 0),) * 2, (1, 1)), torch.float32, CPU)
     unlike = run_bytes(spec, TilePlan((100, 250), (100, 100), ((0, 0),) * 2, (1, 1)), torch.float32, CPU)
-    assert alike == one + 4 * 100 * 100 * (2 * spec.channels + spec.classes)
+    predictions = (1 + MAX_CONSTANT_BLOCKS) * spec.classes  # of the last tile, and of constant ones
+    assert alike == one + 4 * 100 * 100 * (2 * spec.channels + predictions)
     assert unlike == alike + memory.BYTES_PER_SHAPE
 
 
