@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -66,6 +67,11 @@ def trim(x: Tensor, planes: int) -> Tensor:
     before, after = trimmed_sides()
     start = extra * before // (before + after)
     return x[:, :, start : start + planes]
+
+
+def join(skip: Tensor, x: Tensor) -> Tensor:
+    """Return the channels of both, for the planes of ``x``."""
+    return torch.cat([trim(skip, x.shape[2]), x], dim=1)
 
 
 class Level(NamedTuple):

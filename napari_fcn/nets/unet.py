@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
 from napari_fcn.nets import layers
@@ -81,8 +80,7 @@ class UNet(nn.Module):
         x = self.encoder[-1](x)
         yield layers.Level(factors.pop(), x)
         for up, decode in zip(reversed(self.ups), reversed(self.decoder), strict=True):
-            x = up(x)
-            x = decode(torch.cat([layers.trim(skips.pop(), x.shape[2]), x], dim=1))
+            x = decode(layers.join(skips.pop(), up(x)))
             yield layers.Level(factors.pop(), x)
 
     @property

@@ -367,7 +367,7 @@ def test_a_scheduler_without_workers_is_an_error(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(clusters, "NO_WORKER_TIMEOUT", 0.2)
     with (
         clusters.running_workers(LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=50)) as empty,
-        pytest.raises(ClusterError, match="no worker"),
+        pytest.raises(ClusterError, match="no usable worker"),
     ):
         connect(empty.scheduler_address).__enter__()
 

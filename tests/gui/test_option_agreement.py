@@ -32,9 +32,10 @@ def values_of(option: Option) -> st.SearchStrategy[Any]:
     item = ITEMS[option.item_kind]
     if option.choices:
         item = st.one_of(st.sampled_from(option.choices), st.sampled_from(["cuda:1", "cuda:x", "qq"]), item)
-    return st.one_of(
-        st.none(), st.lists(item.filter(lambda value: value != ""), max_size=3).map(tuple) if option.is_list else item
-    )
+    if option.is_list:  # whose text is split at commas
+        item = item.filter(lambda value: value != "" and "," not in str(value))
+        return st.one_of(st.none(), st.lists(item, max_size=3).map(tuple))
+    return st.one_of(st.none(), item)
 
 
 def in_python(kind: Any, option: Option, value: Any) -> Any:
