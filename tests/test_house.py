@@ -16,7 +16,7 @@ PACKAGE = "napari_fcn"
 # From the ground up: a room imports from its own floor and from those below.
 FLOORS = (
     {"geometry"},
-    {"events", "settings", "options", "errors", "file_kinds", "file_names", "system_errors", "typed"},
+    {"events", "cancellation", "settings", "options", "errors", "file_kinds", "file_names", "system_errors", "typed"},
     {"storage"},
     {"nets"},
     {"receptive_fields"},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
+from napari_fcn.cancellation import cancel_between_layers
 from napari_fcn.errors import Advice, MemoryShortage
 from napari_fcn.inference.device import MEMORY_FORMATS, full_float32, place
 from napari_fcn.nets.fold import fold
@@ -85,7 +86,12 @@ class TorchBackend:
         self, block: npt.NDArray[np.float32], crop: Sequence[slice] = (), trim: tuple[bool, bool] = (False, False)
     ) -> npt.NDArray[np.float32]:
         """Return the probabilities of a block; see `Backend.probabilities`."""
-        with memory_errors(block.shape[2:], self.device), torch.inference_mode(), full_float32(self.device):
+        with (
+            memory_errors(block.shape[2:], self.device),
+            torch.inference_mode(),
+            full_float32(self.device),
+            cancel_between_layers(self.net),
+        ):
             x = torch.from_numpy(block).to(self.device, self.dtype)
             if self.ndim in MEMORY_FORMATS:
                 x = x.contiguous(memory_format=MEMORY_FORMATS[self.ndim])

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_fcn.cancellation import with_heartbeat
 from napari_fcn.errors import Advice, Note
 from napari_fcn.events import CandidateEvaluated, Heartbeat, PinScore
 from napari_fcn.learning import evaluation
-from napari_fcn.learning.cancellation import with_heartbeat
 from napari_fcn.learning.interactive_model import InteractiveModel
 from napari_fcn.learning.pins import agreement
 

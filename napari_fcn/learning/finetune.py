@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from napari_fcn.cancellation import Cancelled, cancel_between_layers, with_heartbeat
 from napari_fcn.events import StepDone
 from napari_fcn.geometry import Region
 from napari_fcn.inference.device import mixed_precision, place
 from napari_fcn.learning.annotations import is_inside
-from napari_fcn.learning.cancellation import Cancelled, cancel_between_layers, with_heartbeat
 from napari_fcn.learning.labels import IGNORE
 from napari_fcn.learning.linear_fit import balance_classes
 

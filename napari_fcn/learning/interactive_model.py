@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from napari_fcn.cancellation import Cancelled, cancel_between_layers, run_to_end
 from napari_fcn.learning import distillation, linear_fit, sample_weights
-from napari_fcn.learning.cancellation import Cancelled, cancel_between_layers, run_to_end
 from napari_fcn.learning.features import FeatureCache
 from napari_fcn.learning.head import FeatureScaler, Head, HiddenLayer, read_head, write_head
 from napari_fcn.learning.unlabeled import UnlabeledPixels

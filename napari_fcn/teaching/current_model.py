@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_fcn.cancellation import with_heartbeat
 from napari_fcn.events import HeadFitted, HeadRefined, StrokesScored
 from napari_fcn.learning import evaluation, suggestions
 from napari_fcn.learning.annotations import is_inside
-from napari_fcn.learning.cancellation import with_heartbeat
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.teaching import prediction
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_fcn.cancellation import with_heartbeat
 from napari_fcn.events import ComparisonTile, Heartbeat, RegionSuggested, TileDone, UncertaintyDone
 from napari_fcn.geometry import Region
 from napari_fcn.learning import suggestions
-from napari_fcn.learning.cancellation import with_heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,9 @@ import torch
 from gui.clocks import LONG, ManualTime, turn, until
 from pytestqt.qtbot import QtBot
 
+from napari_fcn.cancellation import Cancelled, cancel_between_layers, cancellation_scope
 from napari_fcn.gui._threads import MAX_WAITING, NICENESS, JobRunner, Writer
 from napari_fcn.gui._timers import Clock
-from napari_fcn.learning.cancellation import Cancelled, cancel_between_layers, cancellation_scope
 
 
 class Recorder:

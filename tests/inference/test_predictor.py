@@ -8,6 +8,7 @@ import pytest
 import torch
 from net_contract import SPECS
 
+from napari_fcn.cancellation import Cancelled, cancellation_scope
 from napari_fcn.errors import DeviceError
 from napari_fcn.geometry import Axes, Region, Tile, TilePlan
 from napari_fcn.inference.backends import TorchBackend, memory_errors
@@ -41,6 +42,19 @@ def test_run_yields_the_tiles_in_the_given_order(predictor: Predictor, plan: Til
     assert [(event.done, event.total) for event in events] == [(i + 1, 99) for i in range(len(tiles))]
     for event, tile in zip(events, tiles, strict=True):
         np.testing.assert_array_equal(event.probabilities, predictor.tile(tile))
+
+
+def test_a_tile_is_cancelled_between_two_layers(predictor: Predictor, plan: TilePlan) -> None:
+    calls: list[int] = []
+
+    def is_cancelled() -> bool:
+        calls.append(1)
+        return len(calls) == 3
+
+    with cancellation_scope(is_cancelled), pytest.raises(Cancelled):
+        predictor.tile(plan.at((0, 0)))
+    assert len(calls) == 3
+    assert predictor.tile(plan.at((0, 0))).shape == (5, 8, 16)
 
 
 def test_probabilities_are_float32_and_sum_to_one(predictor: Predictor, plan: TilePlan) -> None:

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from teaching_examples import FAST, IMAGE, SHAPE, extractor_of, halves, kinds, run, samples_of, tiny
 
+from napari_fcn.cancellation import cancellation_scope
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning import finetune
 from napari_fcn.learning.annotations import Samples
-from napari_fcn.learning.cancellation import cancellation_scope
 from napari_fcn.learning.finetune import FineTuner, Patch, candidate_seed, partial_cross_entropy
 from napari_fcn.learning.labels import IGNORE
 from napari_fcn.models.adapt import make_teachable, new_model

@@ -8,9 +8,9 @@ import pytest
 import torch
 from teaching_examples import SHAPE, model_on, painted, samples_of, tiny, whole, with_confident_head
 
+from napari_fcn.cancellation import cancellation_scope
 from napari_fcn.learning import head
 from napari_fcn.learning.annotations import Samples
-from napari_fcn.learning.cancellation import cancellation_scope
 from napari_fcn.learning.interactive_model import InteractiveModel
 from napari_fcn.models.adapt import filters_only, make_teachable
 from napari_fcn.models.checkpoint import Checkpoint

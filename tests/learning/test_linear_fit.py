@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from torch import Tensor
 
+from napari_fcn.cancellation import run_to_end
 from napari_fcn.learning import linear_fit
-from napari_fcn.learning.cancellation import run_to_end
 from napari_fcn.learning.head import LinearHead
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from teaching_examples import SHAPE, halves, model_on, samples_of, tiny, with_confident_head
 
-from napari_fcn.learning.cancellation import run_to_end
+from napari_fcn.cancellation import run_to_end
 from napari_fcn.learning.unlabeled import MAX_PSEUDO_LABELS, MAX_RANDOM, MAX_TILES, UnlabeledPixels
 from napari_fcn.models.adapt import filters_only, make_teachable
 

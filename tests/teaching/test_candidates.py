@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from teaching_examples import FAST, SHAPE, kinds, model_on, run, samples_of, tiny
 
+from napari_fcn.cancellation import cancellation_scope
 from napari_fcn.learning.annotations import Samples
-from napari_fcn.learning.cancellation import cancellation_scope
 from napari_fcn.models.adapt import make_teachable
 from napari_fcn.teaching.candidates import CandidateScheduler
 

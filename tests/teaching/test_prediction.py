@@ -5,10 +5,10 @@ import numpy.typing as npt
 import pytest
 from teaching_examples import halves, model_on, tiny
 
+from napari_fcn.cancellation import cancellation_scope
 from napari_fcn.events import Heartbeat, TileDone
 from napari_fcn.geometry import Region
 from napari_fcn.learning import suggestions
-from napari_fcn.learning.cancellation import cancellation_scope
 from napari_fcn.learning.interactive_model import InteractiveModel
 from napari_fcn.models.adapt import make_teachable
 from napari_fcn.teaching import prediction

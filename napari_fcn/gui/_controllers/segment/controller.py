@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari_fcn.cancellation import cancellation_scope
 from napari_fcn.errors import FcnError, in_dock
 from napari_fcn.events import FallbackTaken, ObjectsStep, RunPlanned
 from napari_fcn.gui._controllers import model_catalog
@@ -108,14 +109,14 @@ class SegmentController(DockController):
         self._view_watcher.settled.connect(self._on_view_settled)
         self.slider_extents = SliderExtents(self.viewer, self)
         self.slider_extents.failed.connect(self._message)
-        self._runner = runner or JobRunner(self)
+        self._runner = runner or JobRunner(self, scope=cancellation_scope)
         self._runner.yielded.connect(self._on_yielded)
         self._runner.failed.connect(self._on_failed)
         self._runner.finished.connect(self._on_finished)
 
     @property
     def is_busy(self) -> bool:
-        """Whether a worker thread is alive, also to warm up; a cancelled one still finishes its tile."""
+        """Whether a worker thread is alive, also to warm up; a cancelled one still finishes a layer."""
         return self._runner.is_running or self.slider_extents.is_busy
 
     def connect(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari_fcn.cancellation import cancellation_scope
 from napari_fcn.errors import FcnError, in_dock
 from napari_fcn.gui._controllers.base import DockController
 from napari_fcn.gui._controllers.teach.commands import Compare, Reject
@@ -19,7 +20,6 @@ from napari_fcn.gui._controllers.teach.warm_up import warm_up_teaching
 from napari_fcn.gui._controllers.teach.worker import LearnRequest
 from napari_fcn.gui._layers import ViewWatcher
 from napari_fcn.gui._threads import JobRunner, Writer
-from napari_fcn.learning.cancellation import cancellation_scope
 from napari_fcn.system_errors import explained
 
 if TYPE_CHECKING:
