@@ -248,7 +248,7 @@ class Session:
         Raises
         ------
         ImageError
-            If the edit is outside of the image.
+            If the edit is outside the image.
         MemoryShortage
             If memory runs out after all fallbacks.
         """
@@ -311,7 +311,7 @@ class Session:
         Raises
         ------
         ImageError
-            If the pixel is outside of the image.
+            If the pixel is outside the image.
         ModelError
             If the receptive field is the whole image.
         """
@@ -341,7 +341,7 @@ class Session:
         Raises
         ------
         ImageError
-            If the stroke is empty or is outside of the image.
+            If the stroke is empty or is outside the image.
         """
         return inspection.reach_of(self, stroke, mask)
 

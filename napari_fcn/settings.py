@@ -213,7 +213,7 @@ class TeachSettings(Settings):
     )
     judge_every: int = option(
         24,
-        "Judge every",
+        "Evaluate every",
         "Fine-tuning steps between two evaluations of a candidate. More is slower.",
         minimum=1,
     )

@@ -131,7 +131,7 @@ class BorderTrustDone:
     region : Region
         Region on the image axes.
     outside : ndarray
-        ``region.shape`` float32: fraction of the effective receptive field that lies outside of the image, 0..1.
+        ``region.shape`` float32: fraction of the effective receptive field that lies outside the image, 0..1.
     change : ndarray
         ``region.shape`` float32: largest difference of a probability between zero, reflect and replicate padding.
     depth : int

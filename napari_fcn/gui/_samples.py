@@ -16,12 +16,12 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 
 def cells_2d() -> list[LayerData]:
-    """Return synthetic cells in 2-D with their truth."""
+    """Return synthetic cells in 2-D with their ground truth."""
     return sample_layers(sample_data.cells_2d())
 
 
 def cells_3d() -> list[LayerData]:
-    """Return synthetic cells in 3-D with their truth."""
+    """Return synthetic cells in 3-D with their ground truth."""
     return sample_layers(sample_data.cells_3d())
 
 
@@ -53,5 +53,5 @@ def sample_layers(sample: Sample) -> list[LayerData]:
     }
     layers: list[LayerData] = [(sample.image, {"name": sample.name, "rgb": "s" in sample.axes, **transform}, "image")]
     if sample.labels is not None:
-        layers.append((sample.labels, {"name": f"{sample.name} truth", "visible": False, **transform}, "labels"))
+        layers.append((sample.labels, {"name": f"{sample.name} ground truth", "visible": False, **transform}, "labels"))
     return layers

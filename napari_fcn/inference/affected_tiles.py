@@ -33,11 +33,11 @@ def affected_tiles(edit: Region, plan: TilePlan, axes: Axes, analysis: FieldAnal
     Raises
     ------
     ImageError
-        If the edit is outside of the image.
+        If the edit is outside the image.
     """
     edit = edit.clip(plan.shape)
     if edit.is_empty:
-        raise ImageError("The edit is outside of the image. Give the box of the pixels that changed.")
+        raise ImageError("The edit is outside the image. Give the box of the pixels that changed.")
     if analysis is None:
         yield from (tile for tile in plan if not tile.read.intersection(edit).is_empty)
         return

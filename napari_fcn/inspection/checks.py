@@ -108,7 +108,7 @@ def _part(session: Session, region: Region | None, max_pixels: int) -> tuple[Pla
     inside = Region.whole(session.source.shape) if region is None else region.clip(session.source.shape)
     requested = Region(plane.space(inside.start), plane.space(inside.stop))
     if requested.is_empty:
-        raise ImageError("The region is outside of the image. Move the image into view first.")
+        raise ImageError("The region is outside the image. Move the image into view first.")
     allowed = budget(session.device, session.settings.memory)
     longest = largest_tile(session.spec, requested.shape, session.dtype, allowed, max_pixels)
     spans = []

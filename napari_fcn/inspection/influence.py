@@ -109,7 +109,7 @@ def reach_of(session: Session, stroke: Region, mask: npt.NDArray[np.bool_] | Non
     box = stroke.clip(session.source.shape)
     painted = np.ones(stroke.shape, bool) if mask is None else np.asarray(mask, bool)
     if box.is_empty or not painted[box.relative_to(stroke).slices].any():
-        raise ImageError("The stroke is empty or outside of the image. Paint on the image first.")
+        raise ImageError("The stroke is empty or outside the image. Paint on the image first.")
     planes = session.axes.to_net(painted[box.relative_to(stroke).slices][None])[:, 0].astype(bool)  # (N, *space)
     plane = Plane(session, box.start)
     at = Region(plane.space(box.start), plane.space(box.stop))

@@ -49,7 +49,7 @@ class Plane:
         Raises
         ------
         ImageError
-            If the pixel is outside of the image, or the number of axes differs.
+            If the pixel is outside the image, or the number of axes differs.
         """
         axes, shape = session.axes, session.source.shape
         given, names = tuple(int(i) for i in index), " ".join(axes.image)
@@ -62,7 +62,7 @@ class Plane:
             raise ImageError(f"Pixel {given} has {len(given)} numbers; the image has {len(shape)} axes ({names}).")
         if not all(0 <= i < n for i, n in zip(given, shape, strict=True)):
             size = " x ".join(map(str, shape))
-            raise ImageError(f"Pixel {given} is outside of the image, which is {size} px ({names}, from 0).")
+            raise ImageError(f"Pixel {given} is outside the image, which is {size} px ({names}, from 0).")
         return cls(session, given)
 
     @classmethod

@@ -151,7 +151,7 @@ class ResultWriter:
         Raises
         ------
         ValueError
-            If the region lies outside of the image, or the writer is closed.
+            If the region lies outside the image, or the writer is closed.
         """
         where = self._file_index(region)
         try:

@@ -73,7 +73,7 @@ def border_trust(
 
 
 def share_outside(used: EffectiveField, shape: Sequence[int]) -> npt.NDArray[np.float32]:
-    """Return the fraction of the effective receptive field of each pixel that is outside of the image."""
+    """Return the fraction of the effective receptive field of each pixel that is outside the image."""
     sums = np.pad(used.heat.astype(np.float64), [(1, 0)] * used.heat.ndim)
     for axis in range(sums.ndim):
         sums = sums.cumsum(axis)
@@ -120,7 +120,7 @@ def with_padding(net: nn.Module, padding: str) -> nn.Module:
 
 
 def _sentence(outside: npt.NDArray[np.float32], change: npt.NDArray[np.float32], depth: int, flips: float) -> str:
-    start = f"At the border up to {float(outside.max()):.0%} of the effective receptive field is outside of the image."
+    start = f"At the border up to {float(outside.max()):.0%} of the effective receptive field is outside the image."
     if not depth:
         return f"{start} Probabilities with zero, reflect and replicate padding differ by at most {VISIBLE_CHANGE}."
     return (

@@ -139,7 +139,7 @@ def test_a_picture_without_matplotlib_names_the_extra(
     ("arguments", "words"),
     [
         (["--at", "3,3"], "no image was given"),
-        (["--image", "cells", "--at", "500,3"], "is outside of the image, which is 3 x 37 x 41 px"),
+        (["--image", "cells", "--at", "500,3"], "is outside the image, which is 3 x 37 x 41 px"),
         (["--image", "cells", "--at", "3"], "has 1 numbers"),
         (["--image", "cells", "--at", "a,b"], "whole numbers such as 120,80"),
         (["--image", "cells", "--at", "3,3", "--class", "nucleus"], "no class 'nucleus'. Choose one of class 0"),

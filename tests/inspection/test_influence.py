@@ -138,7 +138,7 @@ def test_a_stroke_on_some_planes_influences_only_those() -> None:
 def test_a_pixel_outside_is_rejected_with_the_size_of_the_image() -> None:
     running = session(SPEC, (3, 40, 36), "tyx")
     for index in [(0, 40, 3), (0, -1, 3), (3, 0, 0), (40, 0)]:
-        with pytest.raises(ImageError, match="is outside of the image, which is 3 x 40 x 36 px"):
+        with pytest.raises(ImageError, match="is outside the image, which is 3 x 40 x 36 px"):
             running.field_at(index)
     with pytest.raises(ImageError, match="has 1 numbers; the image has 3 axes"):
         influence(running, (3,))
@@ -150,7 +150,7 @@ def test_a_missing_class_or_pixel_is_rejected() -> None:
         influence(running, (3, 3), 2)
     with pytest.raises(ImageError, match="stroke is empty"):
         running.reach_of(Region((0, 0), (3, 3)), np.zeros((3, 3), bool))
-    with pytest.raises(ImageError, match="outside of the image"):
+    with pytest.raises(ImageError, match="outside the image"):
         running.reach_of(Region((50, 0), (53, 3)))
 
 

@@ -61,7 +61,7 @@ def test_padding_has_influence_near_the_border_only(name: str) -> None:
     assert not far.any() or result.change[far].max() < 1e-5
     assert 0 <= result.depth <= max(*field.before, *field.after) + 1
     assert result.outside.shape == result.change.shape == shape
-    assert "is outside of the image" in result.sentence
+    assert "is outside the image" in result.sentence
 
 
 def test_all_pixels_of_an_image_smaller_than_the_field_are_near_the_border() -> None:
