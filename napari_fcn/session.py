@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -11,15 +12,16 @@ import numpy as np
 import torch
 
 from napari_fcn import inspection
-from napari_fcn.errors import Advice, ImageError, Note
+from napari_fcn.errors import ImageError
 from napari_fcn.events import FallbackTaken, RunDone, RunPlanned
 from napari_fcn.geometry import Region, Tile, TilePlan
 from napari_fcn.inference import device as devices
 from napari_fcn.inference.affected_tiles import affected_tiles
 from napari_fcn.inference.allocator import tuned_allocator
+from napari_fcn.inference.backend_choice import BackendChoice, choose_backend, pick_device
 from napari_fcn.inference.backends import TorchBackend
 from napari_fcn.inference.budget import host_budget
-from napari_fcn.inference.memory import budget, run_bytes, statistics_bytes
+from napari_fcn.inference.memory import budget, memory_note, run_bytes, statistics_bytes
 from napari_fcn.inference.oom_fallback import ExecutionConfig, OomFallback
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.inference.prefetch import BLOCKS_AHEAD
@@ -28,9 +30,10 @@ from napari_fcn.inference.resampling import ResampledSource, ResampledTiling, pl
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.inference.tile_planner import TilePlanner
 from napari_fcn.models.binding import bind_array
+from napari_fcn.models.normalise import intensity_notes
 from napari_fcn.nets.fold import fold
 from napari_fcn.receptive_fields.theoretical import analyze
-from napari_fcn.settings import PredictSettings
+from napari_fcn.settings import TORCH, PredictSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -95,7 +98,7 @@ class Session:
         self.settings = settings or PredictSettings()
         self.checkpoint = checkpoint.original() if self.settings.head == "original" else checkpoint
         self.spec = self.checkpoint.info.spec
-        self.device = devices.pick_device(self.settings.device)
+        self.device = pick_device(self.settings.device, self.settings.backend)
         self.dtype = devices.pick_precision(self.settings.precision, self.device)
         self.binding = bind_array(np.shape(image), self.spec, axes, rgb)
         self.axes, self.rgb = self.binding.axes, self.binding.rgb
@@ -119,7 +122,8 @@ class Session:
     @property
     def _planner(self) -> TilePlanner:
         shape, settings = self.network_source.shape, self.settings
-        return TilePlanner(self.spec, self.field, self.axes, shape, settings, self.device, self.dtype)
+        name = self.backend_choice.name
+        return TilePlanner(self.spec, self.field, self.axes, shape, settings, self.device, self.dtype, name)
 
     @cached_property
     def analysis(self) -> FieldAnalysis:
@@ -151,7 +155,7 @@ class Session:
         """The scaling and the notes on the intensities, both from one sample of the image."""
         sample = self.network_source.sample()
         scaling = self.checkpoint.info.normaliser.fit(sample)
-        return scaling, (*_remarks(sample), *scaling.notes)
+        return scaling, (*intensity_notes(sample), *scaling.notes)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -162,7 +166,37 @@ class Session:
     @cached_property
     def predictor(self) -> Predictor:
         """The network, ready to run on this image."""
-        return self.predictor_with(self.torch_backend)
+        return self.predictor_with(self.backend)
+
+    @cached_property
+    def backend(self) -> Backend:
+        """The network, ready to run."""
+        choice = self.backend_choice
+        return self.torch_backend if choice.name == TORCH else choice.create(self.checkpoint, self.device, self.dtype)
+
+    @cached_property
+    def backend_choice(self) -> BackendChoice:
+        """What runs the network; for OpenVINO it is compiled, once per model.
+
+        Raises
+        ------
+        DeviceError
+            If OpenVINO is requested and is not installed, or does not run the network exactly.
+        """
+        return self._choose_backend(self.device, self.dtype)
+
+    def _choose_backend(self, device: torch.device, dtype: torch.dtype) -> BackendChoice:
+        pixels = prod(self.network_source.shape)
+        return choose_backend(self.settings.backend, self.checkpoint, device, dtype, pixels)
+
+    def use_backend(self, name: str) -> None:
+        """Run the network in PyTorch (``"torch"``) or OpenVINO (``"openvino"``), instead of what the settings say."""
+        self.settings = replace(self.settings, backend=name)
+        self._forget("backend_choice", "backend", "predictor")
+
+    def _forget(self, *names: str) -> None:
+        for name in names:
+            self.__dict__.pop(name, None)
 
     @cached_property
     def torch_backend(self) -> TorchBackend:
@@ -258,12 +292,13 @@ class Session:
         extra, first_read = (0, 0) if first is None else self._planner.preview_pixels(plan, self.resampled_tiling)
         ahead = BLOCKS_AHEAD if first is None else int(not extra)  # what is on screen decides about the next tile
         config = ExecutionConfig(self.device, self.dtype, plan.tile, ahead)
-        name, precision = devices.label(self.device), config.precision
+        name, precision = self.backend_choice.label(self.device), config.precision
         pixels = prod(self.network_source.shape) / prod(self.source.shape)  # of the network, per pixel of the image
-        peak = int(max(run_bytes(self.spec, plan, self.dtype, self.device) * pixels, statistics_bytes(self.source)))
+        needed = run_bytes(self.spec, plan, self.dtype, self.device, self.backend_choice.name)
+        peak = int(max(needed * pixels, statistics_bytes(self.source)))
         allowed = budget(self.device, self.settings.memory)
         with tuned_allocator(peak, allowed):
-            notes = (*self.notes, *_memory_note(peak, allowed))
+            notes = (*self.notes, *self.backend_choice.notes, *memory_note(peak, allowed))
             finished = [tile for tile in plan if tile.core in done] if done else []
             before, total = len(finished), len(plan)
             work: int | None = plan.read_pixels - sum(tile.read.size for tile in finished)
@@ -282,7 +317,7 @@ class Session:
                         name, precision = event.device, event.precision
                     yield event
             finally:
-                self._free_gpu()
+                self._free_memory()
         predicted = Region.whole(plan.shape).size if edit is None else sum(tile.core.size for tile in tiles)
         yield RunDone(predicted, time.monotonic() - start, name, precision)
 
@@ -290,14 +325,16 @@ class Session:
         """Return the network, ready to run on the device and in the precision of a fallback."""
         if (config.device, config.dtype) == (self.device, self.dtype):
             return self.predictor
-        self._free_gpu()
-        return self.predictor_with(TorchBackend(self.checkpoint.net(), config.device, config.dtype))
+        self._free_memory()
+        choice = self._choose_backend(config.device, config.dtype)
+        return self.predictor_with(choice.create(self.checkpoint, config.device, config.dtype))
 
-    def _free_gpu(self) -> None:
-        """Free the memory of a GPU for other programs; the network is quickly moved there again."""
-        if self.device.type != "cpu":
-            for name in ("predictor", "torch_backend"):
-                self.__dict__.pop(name, None)
+    def _free_memory(self) -> None:
+        """Free memory for other programs: what a back end keeps for the next block, and all memory of a GPU."""
+        if "backend" in self.__dict__:
+            self.backend.release()
+        if self.device.type != "cpu":  # the network is quickly moved there again
+            self._forget("predictor", "backend", "torch_backend")
             devices.release(self.device)
 
     def field_at(self, index: Sequence[int]) -> Region:
@@ -360,29 +397,3 @@ class Session:
     def border_trust(self, region: Region | None = None) -> Iterator[CheckStep | BorderTrustDone]:
         """Yield progress, then the share of padding in each prediction, for the plane in the middle of a region."""
         yield from inspection.border_trust(self, region)
-
-
-def _memory_note(peak: int, allowed: int) -> Iterator[str]:
-    """Yield a note if the tiles need more memory than the run may take."""
-    if peak > allowed:
-        yield Note(
-            f"The run may need {peak / 2**30:.2f} GiB, more than the {allowed / 2**30:.2f} GiB that it may take. "
-            "If it runs out of memory,",
-            Advice(
-                "set a smaller --tile or close other programs.",
-                "set a smaller tile under Advanced or close other programs.",
-            ),
-        )
-
-
-def _remarks(sample: npt.NDArray[Any]) -> Iterator[str]:
-    """Yield notes on unusual intensities of an image."""
-    finite = sample
-    if sample.dtype.kind == "f":
-        finite = sample[np.isfinite(sample)]
-        if bad := sample.size - finite.size:
-            yield f"{bad} of {sample.size} sampled pixels are NaN or infinite; NaN is read as mid-grey."
-    if finite.size and (low := finite.min()) == finite.max():
-        yield f"The image is constant (value {low:g}): there is nothing to find in it."
-    if not finite.size:
-        yield "The image holds no finite number: there is nothing to find in it."

@@ -23,6 +23,7 @@ __all__ = [
 DEVICES = (AUTO, "cpu", "cuda", "mps")
 PRECISIONS = (AUTO, "float32", "bfloat16", "float16")
 COLOURS = ("luminance", "haematoxylin", "eosin", "dab")
+TORCH, OPENVINO = "torch", "openvino"
 MIN_MEMORY = 0.1  # GiB
 RESULT_KINDS = ("classes", "probabilities", "probabilities8", "objects")
 ZARR = ".ome.zarr"
@@ -72,6 +73,13 @@ class PredictSettings(Settings):
         "Number type of the computation. auto is float32 on a CPU, and bfloat16 or float16 on a CUDA GPU. Half "
         "precision is faster and changes probabilities by about 0.01.",
         choices=PRECISIONS,
+    )
+    backend: str = option(
+        AUTO,
+        "Back end",
+        "Library that runs the network. openvino is faster on a CPU; it is used under auto if it is installed, runs "
+        "the model exactly, and the image has at least 512 x 512 pixels. torch is used elsewhere.",
+        choices=(AUTO, TORCH, OPENVINO),
     )
     tile: tuple[int, ...] = option(
         (),

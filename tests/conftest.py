@@ -44,6 +44,12 @@ def brief() -> None:
     distillation.N_TREES, distillation.N_STEPS, distillation.STEPS_PER_PAUSE = 10, 40, 20
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Store compiled networks in a temporary folder, also in processes that tests start."""
+    os.environ["NAPARI_FCN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)

@@ -136,7 +136,8 @@ def imported() -> dict[str, set[str]]:
         module = Module(path.relative_to(ROOT).as_posix(), source, ast.parse(source))
         libraries = {i.library for i in module.imports if not i.is_for_types} - sys.stdlib_module_names - {"napari_fcn"}
         names = {packages.get(library, [library])[0].lower() for library in libraries}
-        found.setdefault(rooms.get(module.room, "core"), set()).update(names)
+        room = "openvino" if path.stem.startswith("openvino") else rooms.get(module.room, "core")
+        found.setdefault(room, set()).update(names)
     return found
 
 
@@ -144,7 +145,7 @@ def test_the_core_imports_its_dependencies_and_nothing_else() -> None:
     assert imported()["core"] == requirements("core")
 
 
-@pytest.mark.parametrize("extra", ["gui", "distributed", "figures"])
+@pytest.mark.parametrize("extra", ["gui", "distributed", "figures", "openvino"])
 def test_dependencies_of_an_extra_are_imported_in_its_room_only(extra: str) -> None:
     found = imported()
     assert requirements(extra) <= found[extra]
@@ -152,7 +153,18 @@ def test_dependencies_of_an_extra_are_imported_in_its_room_only(extra: str) -> N
 
 
 def test_without_an_extra_an_ome_zarr_is_read_and_segmented(tmp_path: Path) -> None:
-    extras = {"dask", "distributed", "magicgui", "matplotlib", "napari", "pandas", "pyqtgraph", "qtpy", "vispy"}
+    extras = {
+        "dask",
+        "distributed",
+        "magicgui",
+        "matplotlib",
+        "napari",
+        "openvino",
+        "pandas",
+        "pyqtgraph",
+        "qtpy",
+        "vispy",
+    }
     program = f"""
 import sys
 sys.modules.update(dict.fromkeys({sorted(extras)}))  # None: as if it were not installed

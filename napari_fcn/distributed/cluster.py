@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_fcn.distributed.predictor import DistributedPredictor
 from napari_fcn.distributed.worker import TileTask, version_differences, versions, worker_info
 from napari_fcn.errors import ClusterError
+from napari_fcn.settings import TORCH
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -249,7 +250,7 @@ class Cluster:
             tuple(session.source.array.shape),
             session.scaling,
             session.spacing,
-            replace(settings, device=self._device, head="taught"),  # the session has selected the head
+            replace(settings, device=self._device, head="taught", backend=TORCH),  # the session has selected the head
             tuple(kinds),
             versions(),
             self._threads,

@@ -11,6 +11,7 @@ import torch
 
 from napari_fcn.cancellation import cancel_between_layers
 from napari_fcn.errors import Advice, MemoryShortage
+from napari_fcn.inference import device as devices
 from napari_fcn.inference.device import MEMORY_FORMATS, full_float32, place
 from napari_fcn.nets.fold import fold
 from napari_fcn.nets.layers import trimmed_planes
@@ -26,14 +27,19 @@ if TYPE_CHECKING:
     from napari_fcn.nets.build import Net
 
 # Texts of errors when memory ran out. Of torch: CPU on Windows, CPU elsewhere, Apple GPU and CUDA, cuDNN, cuBLAS,
-# oneDNN.
+# oneDNN; of OpenVINO, which adds empty lines: its own arrays, those of C++, threads, oneDNN.
 OUT_OF_MEMORY_TEXT = re.compile(
-    r"not enough memory|can't allocate memory|out of memory|ALLOC_FAILED|could not create a (primitive|memory object)$"
+    r"not enough memory|can't allocate memory|out of memory|ALLOC_FAILED|Failed to allocate|bad.alloc"
+    r"|Resource temporarily unavailable|could not create a (primitive|memory object)\s*$"
 )
 
 
 class Backend(Protocol):
     """A network that is ready to run, on its device and in its precision."""
+
+    @property
+    def label(self) -> str:
+        """Device and back end for the user."""
 
     @property
     def device(self) -> torch.device:
@@ -57,6 +63,9 @@ class Backend(Protocol):
             If memory runs out.
         """
 
+    def release(self) -> None:
+        """Free memory that is kept for the next block."""
+
 
 class TorchBackend:
     """A network in PyTorch.
@@ -75,6 +84,15 @@ class TorchBackend:
         self.ndim, self.supports_slabs = net.spec.ndim, supports_slabs(net.spec)
         self.net: nn.Module = place(fold(net), self.ndim, device, dtype)
         self.device, self.dtype = device, dtype
+
+    @property
+    def label(self) -> str:
+        """Name of the device for the user."""
+        return devices.label(self.device)
+
+    def release(self) -> None:
+        """Return cached memory of a GPU to other programs."""
+        devices.release(self.device)
 
     def with_net(self, net: nn.Module) -> TorchBackend:
         """Return a back end for another network that is ready to run."""

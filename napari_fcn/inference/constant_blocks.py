@@ -39,6 +39,11 @@ class ConstantBlockCache:
         self._predictions: OrderedDict[Key, npt.NDArray[np.float32]] = OrderedDict()  # the latest is the last
 
     @property
+    def label(self) -> str:
+        """Device and back end for the user."""
+        return self._backend.label
+
+    @property
     def device(self) -> torch.device:
         """Where the network runs."""
         return self._backend.device
@@ -63,6 +68,10 @@ class ConstantBlockCache:
         else:
             self._predictions.move_to_end(key)
         return prediction.copy()
+
+    def release(self) -> None:
+        """Free memory that the back end keeps; the predictions stay."""
+        self._backend.release()
 
     def _keep(self, key: Key, prediction: npt.NDArray[np.float32]) -> None:
         """Keep a prediction, and drop the oldest ones beyond the limits."""

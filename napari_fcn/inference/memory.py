@@ -14,15 +14,17 @@ import psutil
 import torch
 from torch.overrides import TorchFunctionMode
 
+from napari_fcn.errors import Advice, Note
 from napari_fcn.inference.budget import FREE_MEMORY_SHARE, host_budget
 from napari_fcn.inference.constant_blocks import MAX_CONSTANT_BLOCKS, MAX_CONSTANT_BYTES, constant_bytes
 from napari_fcn.inference.device import place
 from napari_fcn.inference.prefetch import BLOCKS_AHEAD
 from napari_fcn.inference.source import SAMPLE_PIXELS
 from napari_fcn.nets.fold import fold
+from napari_fcn.settings import OPENVINO, TORCH
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from napari_fcn.geometry import TilePlan
     from napari_fcn.inference.source import ImageSource
@@ -32,6 +34,7 @@ PROBE_PIXELS = 2**14  # input on which the memory of a network is measured
 MMAP_COST = 0.3  # measured, see `cost`
 START_BYTES = 10 * 2**20  # of PyTorch itself at the first tile, measured
 BYTES_PER_SHAPE = 2 * 2**20  # for each further shape of tile, for which convolutions are compiled; measured
+MEMORY_FACTORS = {TORCH: 1.0, OPENVINO: 1.15}  # of the activations, measured on all shipped models
 PIXELS_PER_TILE = 2**15  # pixels that take as long as the overhead of a tile
 
 
@@ -104,13 +107,13 @@ def net_bytes(spec: NetSpec, read: Sequence[int], dtype: torch.dtype) -> int:
     return int(prod(read) * (bytes_per_pixel(spec) * dtype.itemsize / 4))
 
 
-def run_bytes(spec: NetSpec, plan: TilePlan, dtype: torch.dtype, device: torch.device) -> int:
+def run_bytes(spec: NetSpec, plan: TilePlan, dtype: torch.dtype, device: torch.device, backend: str = TORCH) -> int:
     """Return the memory that a run needs in addition to what is in use, on the device of the network, in bytes.
 
     On a GPU that is the memory of the network for the largest tile. On a CPU prefetched blocks, the probabilities of
     the previous tile and of constant blocks, and the kernels that PyTorch keeps for each shape of tile come on top.
     """
-    network = net_bytes(spec, plan.largest_read, dtype)
+    network = int(net_bytes(spec, plan.largest_read, dtype) * MEMORY_FACTORS[backend])
     if device.type == "cuda":
         return network
     several = len(plan) > 1
@@ -118,6 +121,8 @@ def run_bytes(spec: NetSpec, plan: TilePlan, dtype: torch.dtype, device: torch.d
     waiting = 4 * spec.channels * prod(plan.largest_read) * blocks
     prediction = 4 * spec.classes * prod(plan.tile)
     predictions = (prediction + constant_bytes(prediction)) * several
+    if backend == OPENVINO:
+        predictions += prediction  # its activations stay while the probabilities are copied
     return network + waiting + predictions + START_BYTES + BYTES_PER_SHAPE * (plan.shapes - 1)
 
 
@@ -134,6 +139,19 @@ def budget(device: torch.device, limit: float | None) -> int:
     if limit is None and device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0] * FREE_MEMORY_SHARE)
     return host_budget(limit)
+
+
+def memory_note(peak: int, allowed: int) -> Iterator[str]:
+    """Yield a note if the tiles need more memory than the run may take."""
+    if peak > allowed:
+        yield Note(
+            f"The run may need {peak / 2**30:.2f} GiB, more than the {allowed / 2**30:.2f} GiB that it may take. "
+            "If it runs out of memory,",
+            Advice(
+                "set a smaller --tile or close other programs.",
+                "set a smaller tile under Advanced or close other programs.",
+            ),
+        )
 
 
 def cost(plan: TilePlan, device: torch.device) -> float:

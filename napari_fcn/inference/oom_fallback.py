@@ -136,11 +136,10 @@ class OomFallback:
         if work is None:
             tiles = list(tiles)
             work = _read_pixels(tiles)
-        (done, total), rest, predictor = progress, iter(tiles), None
+        (done, total), rest, predictor = progress, iter(tiles), make(config)
         read, left = 0.0, work
         while True:
             begun: deque[Tile] = deque()
-            predictor = predictor or make(config)
             try:
                 for event in predictor.run(_noted(rest, begun), total, config.ahead):
                     tile = begun.popleft()
@@ -160,13 +159,14 @@ class OomFallback:
                     raise
                 line = f"{error.short} Continuing with {step[0]}."
             before, config = config, step[1]
+            predictor.backend.release()
             if (before.device, before.dtype) != (config.device, config.dtype):
-                predictor = None
-            devices.release(before.device)
+                del predictor  # its memory, before another one is made
+                predictor = make(config)
             tiles = [tile for tile in (*begun, *rest) if not isinstance(tile, Preview)]
             smaller = [self.plan.around(part) for tile in tiles for part in parts(tile.core, config.tile)]
             rest, total, left = iter(smaller), done + len(smaller), _read_pixels(smaller)
-            yield FallbackTaken(line, config.tile, devices.label(config.device), config.precision, total)
+            yield FallbackTaken(line, config.tile, predictor.backend.label, config.precision, total)
 
 
 def _read_pixels(tiles: Iterable[Tile]) -> int:

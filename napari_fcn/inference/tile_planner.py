@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from napari_fcn.errors import ModelError
 from napari_fcn.geometry import TilePlan
 from napari_fcn.geometry.tiling import balanced_tile
-from napari_fcn.inference.memory import budget, cost, largest_tile
+from napari_fcn.inference.memory import MEMORY_FACTORS, budget, cost, largest_tile
 from napari_fcn.inference.previews import MAX_EXTRA_WORK, trimmable_sides
 from napari_fcn.nets.slab import slab_work
+from napari_fcn.settings import OPENVINO, TORCH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +50,8 @@ class TilePlanner:
         Where the network runs.
     dtype : torch.dtype
         Number type of the activations.
+    backend : str
+        What runs the network.
     """
 
     spec: NetSpec
@@ -58,6 +61,7 @@ class TilePlanner:
     settings: PredictSettings
     device: torch.device
     dtype: torch.dtype
+    backend: str = TORCH
 
     def network_plan(self, tile: Sequence[int]) -> TilePlan:
         """Return tiles of these lengths on the grid of the network, one length per axis of the network."""
@@ -80,7 +84,7 @@ class TilePlanner:
         """
         if self.settings.tile:
             return self._plan_like(self.requested_tile(), tiling)
-        allowed = budget(self.device, self.settings.memory)
+        allowed = int(budget(self.device, self.settings.memory) / MEMORY_FACTORS[self.backend])
         space = [self.shape[position] for position in self.axes.space_positions]
         multiple, halo = self.spec.multiple, self.field.halo
         smallest = [a + b + 3 * m for (a, b), m in zip(halo, multiple, strict=True)]
@@ -112,6 +116,8 @@ class TilePlanner:
 
     def preview_work(self, tile: Tile) -> float:
         """Return the work of a preview, in pixels that a tile reads: less than it reads itself, if it is thin."""
+        if self.backend == OPENVINO:  # it computes all planes
+            return tile.read.size
         axis = self.axes.space_positions[0]
         return tile.read.size * slab_work(self.spec, tile.read.shape[axis], trimmable_sides(tile, axis, self.shape))
 

@@ -10,6 +10,8 @@ import numpy as np
 from napari_fcn.models.contrast import contrast, standard
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
 METHODS = ("percentile", "standard", "none")
@@ -104,3 +106,16 @@ class Normaliser:
             fitted = contrast(finite, (self.low, self.high))
             offset, scale, notes = (fitted.low + fitted.high) / 2, (fitted.high - fitted.low) / 2, fitted.notes
         return offset, scale if scale > 0 else 1.0, notes
+
+
+def intensity_notes(sample: npt.NDArray[Any]) -> Iterator[str]:
+    """Yield notes on unusual intensities of an image."""
+    finite = sample
+    if sample.dtype.kind == "f":
+        finite = sample[np.isfinite(sample)]
+        if bad := sample.size - finite.size:
+            yield f"{bad} of {sample.size} sampled pixels are NaN or infinite; NaN is read as mid-grey."
+    if finite.size and (low := finite.min()) == finite.max():
+        yield f"The image is constant (value {low:g}): there is nothing to find in it."
+    if not finite.size:
+        yield "The image holds no finite number: there is nothing to find in it."

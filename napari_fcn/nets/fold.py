@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from napari_fcn.nets.layers import trimmed_sides
+from napari_fcn.nets.layers import is_tracing, trimmed_sides
 
 if TYPE_CHECKING:
     from napari_fcn.nets.build import Net
@@ -41,7 +41,7 @@ class DirectConv3d(nn.Conv3d):
             padding = [0, *padding[1:]] if mode == "constant" else [0, 0, 0]
         convolve = functional.conv3d
         is_float = input.device.type == "cpu" and input.dtype == weight.dtype == torch.float32
-        if is_float and torch.backends.mkldnn.is_available():
+        if is_float and torch.backends.mkldnn.is_available() and not is_tracing():
             convolve = torch.ops.aten.mkldnn_convolution
             output: Tensor = convolve(input, weight, bias, padding, self.stride, self.dilation, self.groups)
         else:

@@ -151,12 +151,19 @@ def enlarge(x: Tensor, factor: Sequence[float]) -> Tensor:
     return F.interpolate(x, scale_factor=list(factor), mode=INTERPOLATION_MODES[len(factor)], align_corners=False)
 
 
+def is_tracing() -> bool:
+    """Whether torch records the operations of a network, to convert it."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+
+
 def fill(x: Tensor, multiple: Sequence[int], minimum: Sequence[int]) -> Tensor:
     """Return ``x`` (N, C, *space) padded by repeating the last pixels, so that each length is on the pooling grid.
 
     Only the far end is padded, so the grid starts at the first pixel, and a tile that starts on the grid is padded like
     the whole image.
     """
+    if is_tracing():
+        return x  # a trace would store the padding of one shape: its inputs are padded already
     missing = [max(lo, -(-n // m) * m) - n for n, m, lo in zip(x.shape[2:], multiple, minimum, strict=True)]
     if not any(missing):
         return x

@@ -13,8 +13,19 @@ from napari_fcn.io import disk
 from napari_fcn.io.fingerprint import FileSummary
 from napari_fcn.io.overwrite import Protection
 from napari_fcn.io.run_inputs import IMAGE_INPUT, collect_inputs
-from napari_fcn.runs.resume import UnfinishedRun, folder_of, is_finished, run_digest, run_identity, source_of
+from napari_fcn.options import AUTO
+from napari_fcn.runs.resume import (
+    UnfinishedRun,
+    folder_of,
+    is_finished,
+    run_digest,
+    run_identity,
+    source_of,
+    stored_identity,
+    with_backend,
+)
 from napari_fcn.runs.writer import RunWriter, describe
+from napari_fcn.settings import OPENVINO, TORCH
 from napari_fcn.storage import NO_INPUTS, Inputs
 
 if TYPE_CHECKING:
@@ -155,10 +166,12 @@ def run_job(
     protection = Protection((policy.inputs, collect_inputs({IMAGE_INPUT: job.inputs})), only_results=not job.is_named)
     protection.check_inputs(*job.outputs)
     session = run_input.session
+    if policy.resume and distributed is None and policy.settings.backend == AUTO:
+        _use_backend_of_earlier_run(job, run_input, policy)
     meta = describe(session, str(run_input.image.path), policy.settings)
     if distributed is not None:
         planned = distributed.planned
-        meta = _with_provenance(meta, {"device": planned.device, "precision": planned.precision})
+        meta = _with_provenance(meta, {"device": planned.device, "precision": planned.precision, "backend": TORCH})
     identity = run_identity(run_input, meta, job.targets)
     digest = run_digest(identity, run_input.files)
     is_left = [not (policy.resume and is_finished(path, digest)) for path in job.targets.values()]
@@ -171,6 +184,24 @@ def run_job(
         predict = session.predict if distributed is None else partial(distributed.predict, session)
         writer = RunWriter(targets, policy.overwrite, unfinished, protection)
         yield from writer.run(session, _with_provenance(meta, {"run": digest}), plan, predict)
+
+
+def _use_backend_of_earlier_run(job: RunJob, run_input: RunInput, policy: OutputPolicy) -> None:
+    """Choose the other back end if an earlier run of this job, finished or not, used it."""
+    session = run_input.session
+    identity = run_identity(run_input, describe(session, str(run_input.image.path), policy.settings), job.targets)
+    name = TORCH if session.backend_choice.name == OPENVINO else OPENVINO
+    other = with_backend(identity, name)
+    if not _was_started(job, run_input, identity) and _was_started(job, run_input, other):
+        session.use_backend(name)
+
+
+def _was_started(job: RunJob, run_input: RunInput, identity: Mapping[str, object]) -> bool:
+    """Whether a run is unfinished, or has finished one of its results."""
+    if stored_identity(job.out) == identity:
+        return True
+    digest = run_digest(identity, run_input.files)
+    return any(is_finished(path, digest) for path in job.targets.values())
 
 
 def _with_provenance(meta: ResultMeta, facts: Mapping[str, str]) -> ResultMeta:

@@ -18,7 +18,7 @@ from napari_fcn.io.overwrite import is_zarr_entry, join_paths
 from napari_fcn.io.result_kinds import RESULT_KINDS
 from napari_fcn.io.result_names import UNFINISHED_SUFFIX
 from napari_fcn.runs.ledger import DoneBlock, RunLedger, checksum
-from napari_fcn.settings import PredictSettings, options
+from napari_fcn.settings import TORCH, PredictSettings, options
 from napari_fcn.storage import FolderMark, foreign_files, is_link, remove_own_files
 from napari_fcn.storage.lock import LOCK_NAME as LOCK
 from napari_fcn.storage.lock import Lock, is_lock_file, is_lock_name
@@ -43,12 +43,19 @@ PIECES = "pieces"  # of objects, until they are joined
 STAGED = frozenset(name for kind in (*RESULT_KINDS, PIECES) for name in (kind, f"{kind}.npy"))
 LEDGER = "ledger.jsonl"
 LINE = 2**12  # bytes that must be free for a line of the ledger
-FREE = ("tile", "memory", "device", "precision")  # settings that leave the result unchanged, or are compared resolved
+FREE = (
+    "tile",
+    "memory",
+    "device",
+    "precision",
+    "backend",
+)  # settings that leave the result unchanged, or are compared resolved
 NAMES = {  # parts of an identity as a user knows them; the others are options
     "version": "napari-fcn",
     "model": "the model's hash",
     "device": "the device",
     "precision": "the precision",
+    "backend": "the back end",
     "scale": "the pixel size",
     "units": "the unit of the pixel size",
     "origin": "the origin of the image",
@@ -251,6 +258,14 @@ def is_kept(out: Path) -> bool:
     return not is_link(folder) and (folder / LEDGER).is_file()
 
 
+def stored_identity(out: Path) -> dict[str, Any] | None:
+    """Return the identity of the unfinished run of a result; None if there is none that can be read."""
+    with suppress(OSError):
+        ledger = RunLedger.open(folder_of(out) / LEDGER) if is_kept(out) else None
+        return None if ledger is None else dict(ledger.run["identity"])
+    return None
+
+
 def _claim(folder: Path) -> None:
     """Create and mark the folder of a run, or accept one that a run created.
 
@@ -322,7 +337,13 @@ def run_identity(run_input: RunInput, meta: ResultMeta, kinds: Collection[str]) 
         "file": run_input.files.state,
         "intensities": [session.scaling.offset, session.scaling.scale],
     }
-    return dict(json.loads(json.dumps(facts)))
+    return with_backend(json.loads(json.dumps(facts)), meta.provenance["backend"])
+
+
+def with_backend(run: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the identity of a run with another back end; PyTorch, the only one in earlier runs, is not named."""
+    facts = {key: value for key, value in run.items() if key != "backend"}
+    return facts if name == TORCH else {**facts, "backend": name}
 
 
 def source_of(run_input: RunInput) -> Callable[[Region], str]:
@@ -354,7 +375,7 @@ def is_finished(path: Path, digest: str) -> bool:
 
 def diff(stored: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, str]:
     """Return the differences between two identities: a phrase for each key."""
-    before, now = ({**run, **run.get("settings", {})} for run in (stored, current))
+    before, now = ({"backend": TORCH, **run, **run.get("settings", {})} for run in (stored, current))
     keys = [key for key in {**before, **now} if key != "settings"]
     return {
         key: f"was {_shown(before.get(key))} and is {_shown(now.get(key))}"

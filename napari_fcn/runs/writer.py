@@ -168,6 +168,7 @@ def describe(session: Session, source: str, settings: PredictSettings) -> Result
         "model_hash": session.checkpoint.hash,
         "source": source,
         "device": str(session.device),
+        "backend": session.backend_choice.name,
         "precision": str(session.dtype).removeprefix("torch."),
         "settings": asdict(settings),
     }

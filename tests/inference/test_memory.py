@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from net_contract import SPECS
 
 from napari_fcn.geometry import Axes, TilePlan
-from napari_fcn.inference import memory
+from napari_fcn.inference import memory, openvino_backend
 from napari_fcn.inference.constant_blocks import MAX_CONSTANT_BLOCKS
 from napari_fcn.inference.memory import (
     TensorMemoryTracker,
@@ -116,11 +116,11 @@ from napari_fcn.settings import PredictSettings
 
 spec = NetSpec.suggest(1.0, ndim=int(sys.argv[1]))
 info = ModelInfo(spec, Normaliser(), (ClassLabel("no", "#000000"), ClassLabel("yes", "#ffffff")))
-shape, tile = (tuple(int(n) for n in text.split("x")) for text in sys.argv[2:])
+shape, tile = (tuple(int(n) for n in text.split("x")) for text in sys.argv[2:4])
 image = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
-settings = PredictSettings(device="cpu", precision="float32", tile=tile, memory=0.1)  # scarce
+settings = PredictSettings(device="cpu", precision="float32", tile=tile, memory=0.1, backend=sys.argv[4])  # scarce
 session = Session(image, Checkpoint(info, dict(spec.build().state_dict())), settings=settings)
-session.field, bytes_per_pixel(spec)
+session.field, bytes_per_pixel(spec), session.backend_choice
 idle = psutil.Process().memory_info().rss
 planned = next(iter(list(session.predict())))
 print(planned.peak_bytes / (process_peak() - idle))
@@ -129,10 +129,21 @@ print(planned.peak_bytes / (process_peak() - idle))
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="resident memory is read as Linux counts it")
 @pytest.mark.parametrize(
-    ("ndim", "shape", "tile"), [("2", "1024x1024", "1024"), ("2", "1500x1500", "512"), ("3", "40x128x128", "128")]
+    ("ndim", "shape", "tile", "backend"),
+    [
+        ("2", "1024x1024", "1024", "torch"),
+        ("2", "1500x1500", "512", "torch"),
+        ("3", "40x128x128", "128", "torch"),
+        ("2", "1024x1024", "1024", "openvino"),
+        ("2", "1500x1500", "512", "openvino"),
+    ],
 )
-def test_the_estimated_memory_is_within_15_percent_of_the_measured(ndim: str, shape: str, tile: str) -> None:
-    command = [sys.executable, "-c", MEASURED, ndim, shape, tile]
+def test_the_estimated_memory_is_within_15_percent_of_the_measured(
+    ndim: str, shape: str, tile: str, backend: str
+) -> None:
+    if backend == "openvino" and not openvino_backend.is_installed():
+        pytest.skip("OpenVINO is not installed")
+    command = [sys.executable, "-c", MEASURED, ndim, shape, tile, backend]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert float(done.stdout) == pytest.approx(1, abs=0.15)
 

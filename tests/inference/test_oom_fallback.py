@@ -165,7 +165,7 @@ def test_the_last_resort_of_a_gpu_is_the_cpu(image: np.ndarray) -> None:
 
     class Full(Predictor):
         def __init__(self) -> None:
-            pass
+            self.backend = predictor.backend
 
         def run(self, *arguments: Any) -> Iterator[TileDone]:
             raise MemoryShortage("A tile does not fit.", "")
@@ -231,7 +231,7 @@ from napari_fcn.settings import PredictSettings
 
 image = np.random.default_rng(0).integers(0, 255, (1600, 1600), np.uint8)
 checkpoint = net_contract.checkpoint(NetSpec(width=16, depth=2))
-session = Session(image, checkpoint, settings=PredictSettings(device="cpu", tile=(1600,)))
+session = Session(image, checkpoint, settings=PredictSettings(device="cpu", tile=(1600,), backend="torch"))
 small = Session(image[:64, :64], checkpoint, settings=PredictSettings(device="cpu"))
 list(small.predict())
 session.predictor
