@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +13,7 @@ from napari_fcn.errors import Advice, DeviceError
 from napari_fcn.inference import device as devices
 from napari_fcn.inference import openvino_backend
 from napari_fcn.inference.backends import TorchBackend
+from napari_fcn.nets.slab import supports_slabs
 from napari_fcn.options import AUTO
 from napari_fcn.settings import OPENVINO, TORCH
 
@@ -50,7 +52,8 @@ class BackendChoice:
     def create(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Backend:
         """Return the network of a model, ready to run."""
         if self.name == OPENVINO:
-            return openvino_backend.OpenVinoBackend(checkpoint.info.spec, self.compiled, dtype)
+            compile_trimmed = partial(_compile_trimmed, checkpoint, dtype)
+            return openvino_backend.OpenVinoBackend(checkpoint.info.spec, self.compiled, dtype, compile_trimmed)
         return TorchBackend(checkpoint.net(), device, dtype)
 
 
@@ -112,6 +115,16 @@ def choose_backend(
         if not is_auto:
             raise
         return BackendChoice(notes=(f"{error.short} PyTorch runs it instead.",))
+
+
+def _compile_trimmed(checkpoint: Checkpoint, dtype: torch.dtype, trim: tuple[bool, bool]) -> bytes | None:
+    """Return the network compiled without planes on these sides, None if it cannot leave them out."""
+    from napari_fcn.inference.openvino_compiler import load_or_compile
+
+    if not supports_slabs(checkpoint.info.spec):
+        return None
+    net, _ = load_or_compile(checkpoint, dtype, trim)
+    return None if net.problem else net.data
 
 
 def _openvino(checkpoint: Checkpoint, dtype: torch.dtype) -> BackendChoice:

@@ -20,6 +20,8 @@ from napari_fcn.errors import FORWARD_ERRORS
 from napari_fcn.inference.backends import softmax
 from napari_fcn.inference.openvino_backend import compile_options, import_openvino, openvino_core, versions
 from napari_fcn.nets.fold import fold
+from napari_fcn.nets.layers import trimmed_planes
+from napari_fcn.receptive_fields.theoretical import theoretical
 from napari_fcn.storage.atomic import write_file
 from napari_fcn.system_errors import reason
 
@@ -52,7 +54,9 @@ class CompiledNet:
     problem: str = ""
 
 
-def load_or_compile(checkpoint: Checkpoint, dtype: torch.dtype) -> tuple[CompiledNet, tuple[str, ...]]:
+def load_or_compile(
+    checkpoint: Checkpoint, dtype: torch.dtype, trim: tuple[bool, bool] = (False, False)
+) -> tuple[CompiledNet, tuple[str, ...]]:
     """Return the compiled network of a model, and notes for the user on the folder where it is stored.
 
     Parameters
@@ -61,13 +65,15 @@ def load_or_compile(checkpoint: Checkpoint, dtype: torch.dtype) -> tuple[Compile
         The model.
     dtype : torch.dtype
         Precision to compile for.
+    trim : (bool, bool)
+        Sides on which planes are left out, as in `nets.layers.trimmed_planes`.
 
     Raises
     ------
     DeviceError
         If OpenVINO is not installed.
     """
-    facts = (checkpoint.hash, str(dtype), version("napari-fcn"), *versions())
+    facts = (checkpoint.hash, str(dtype), version("napari-fcn"), *versions(), *(trim if any(trim) else ()))
     path = cache_folder() / "openvino" / f"{blake2b(repr(facts).encode(), digest_size=16).hexdigest()}{SUFFIX}"
     notes: list[str] = []
     try:
@@ -80,7 +86,7 @@ def load_or_compile(checkpoint: Checkpoint, dtype: torch.dtype) -> tuple[Compile
         notes.append(f"The compiled network {path} is damaged. It is compiled again.")
     if stored is not None:
         return stored, ()
-    compiled = compile_net(checkpoint.net(), dtype)
+    compiled = compile_net(checkpoint.net(), dtype, trim)
     try:
         _write(path, compiled)
     except OSError as error:
@@ -91,7 +97,7 @@ def load_or_compile(checkpoint: Checkpoint, dtype: torch.dtype) -> tuple[Compile
     return compiled, tuple(notes)
 
 
-def compile_net(net: Net, dtype: torch.dtype) -> CompiledNet:
+def compile_net(net: Net, dtype: torch.dtype, trim: tuple[bool, bool] = (False, False)) -> CompiledNet:
     """Convert and compile a network, and compare it with PyTorch in float32.
 
     Probabilities are compared on a small random image, whose shape is not the one of the conversion.
@@ -102,11 +108,13 @@ def compile_net(net: Net, dtype: torch.dtype) -> CompiledNet:
         The network, as trained.
     dtype : torch.dtype
         Precision to compile for.
+    trim : (bool, bool)
+        As for `load_or_compile`.
     """
     folded, spec, core = fold(net), net.spec, openvino_core()
-    x = torch.randn(2, spec.channels, *_small_shape(spec, 1), generator=torch.Generator().manual_seed(0))
+    x = torch.randn(2, spec.channels, *_small_shape(spec, 1, trim), generator=torch.Generator().manual_seed(0))
     try:
-        model = _convert(folded, spec)
+        model = _convert(folded, spec, trim)
         compiled = core.compile_model(model, "CPU", compile_options(torch.float32))
         found = softmax(torch.from_numpy(compiled([x.numpy()])[0]))
         if dtype is not torch.float32:
@@ -114,7 +122,7 @@ def compile_net(net: Net, dtype: torch.dtype) -> CompiledNet:
         data = compiled.export_model().getvalue()
     except FORWARD_ERRORS as error:
         return CompiledNet(problem=f"OpenVINO cannot run this network ({_cause(error)}).")
-    with torch.inference_mode():
+    with torch.inference_mode(), trimmed_planes(*trim):
         expected = softmax(folded(x))
     difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
     if not difference <= TOLERANCE:
@@ -124,14 +132,14 @@ def compile_net(net: Net, dtype: torch.dtype) -> CompiledNet:
     return CompiledNet(data)
 
 
-def _convert(folded: Net, spec: NetSpec) -> Any:
+def _convert(folded: Net, spec: NetSpec, trim: tuple[bool, bool]) -> Any:
     """Return the OpenVINO model of a network with folded norms, for inputs of any size on the pooling grid."""
     openvino = import_openvino()
     from openvino import frontend
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    example = torch.zeros(1, spec.channels, *_small_shape(spec, 0))
-    with warnings.catch_warnings(), torch.inference_mode():
+    example = torch.zeros(1, spec.channels, *_small_shape(spec, 0, trim))
+    with warnings.catch_warnings(), torch.inference_mode(), trimmed_planes(*trim):
         warnings.simplefilter("ignore")  # on values that the trace keeps; `compile_net` compares another shape
         traced = torch.jit.freeze(torch.jit.trace(folded, example, check_trace=False))
         decoder = TorchScriptPythonDecoder(traced, skip_freeze=True)  # in use until the conversion ends
@@ -153,10 +161,13 @@ def _cause(error: Exception) -> str:
     return lines[-1].rstrip(".") if lines else type(error).__name__
 
 
-def _small_shape(spec: NetSpec, more: int) -> list[int]:
-    """Return lengths on the pooling grid, all different if ``more`` is not 0."""
+def _small_shape(spec: NetSpec, more: int, trim: tuple[bool, bool]) -> list[int]:
+    """Return lengths on the pooling grid, all different if ``more`` is not 0; with planes that are left out."""
     pairs = zip(spec.multiple, spec.minimum, strict=True)
-    return [m * (ceil(low / m) + 1 + more * axis) for axis, (m, low) in enumerate(pairs, start=more)]
+    shape = [m * (ceil(low / m) + 1 + more * axis) for axis, (m, low) in enumerate(pairs, start=more)]
+    if any(trim):
+        shape[0] += sum(theoretical(spec).halo[0])
+    return shape
 
 
 def cache_folder() -> Path:

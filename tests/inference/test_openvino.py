@@ -22,6 +22,7 @@ from napari_fcn.inference.openvino_compiler import compile_net, load_or_compile
 from napari_fcn.models import zoo
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets import NetSpec
+from napari_fcn.receptive_fields.theoretical import theoretical
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 
@@ -91,6 +92,23 @@ def test_every_family_runs_as_in_pytorch_at_sizes_off_the_pooling_grid(spec: Net
     found = compiled(spec).probabilities(block)
     assert found.dtype == np.float32
     assert np.abs(found - expected).max() <= EXACT
+
+
+@needs_openvino
+@pytest.mark.parametrize("trim", [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("name", [name for name, shape in SHIPPED.items() if len(shape) == 3])
+def test_few_planes_of_a_volume_equal_those_of_pytorch(name: str, trim: tuple[bool, bool], cache: Path) -> None:
+    checkpoint = Checkpoint.load(zoo.path_of(name))
+    before, after = theoretical(checkpoint.info.spec).halo[0]
+    block = net_contract.noise(checkpoint.info.spec, (before + after + 1, 24, 32)).numpy()
+    first = {(True, True): before, (True, False): before + after, (False, True): 0}[trim]
+    crop = (slice(first, first + 1), slice(0, 20), slice(3, 32))
+    choice = choose_backend("openvino", checkpoint, CPU, torch.float32, block.size)
+    found = choice.create(checkpoint, CPU, torch.float32).probabilities(block, crop, trim)
+    expected = TorchBackend(checkpoint.net(), CPU, torch.float32).probabilities(block, crop)
+    assert found.shape == expected.shape == (1, checkpoint.info.spec.classes, 1, 20, 29)
+    assert np.abs(found - expected).max() <= EXACT
+    assert len(list(cache.glob("*.blob"))) == 2  # the network as it is, and without these planes
 
 
 @needs_openvino
@@ -359,6 +377,7 @@ torch.set_num_threads(1)
 import net_contract
 from napari_fcn.events import FallbackTaken, TileDone
 from napari_fcn.nets import NetSpec
+from napari_fcn.receptive_fields.theoretical import theoretical
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 
