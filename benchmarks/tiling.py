@@ -24,6 +24,7 @@ import torch
 
 from benchmarks.machine import describe
 from napari_fcn.events import TileDone
+from napari_fcn.inference import openvino_backend
 from napari_fcn.inference.device import place
 from napari_fcn.inference.memory import process_peak
 from napari_fcn.models import zoo
@@ -78,15 +79,20 @@ class Comparison:
             "napari-fcn, float32": self.ours("float32"),
             f"napari-fcn, {half}": self.ours(half),
         }
+        if self.device.type == "cpu" and openvino_backend.is_installed():
+            self.methods |= {
+                "napari-fcn, OpenVINO, float32": self.ours("float32", "openvino"),
+                f"napari-fcn, OpenVINO, {half}": self.ours(half, "openvino"),
+            }
 
     def net(self, dtype: torch.dtype = torch.float32, folded: bool = True) -> torch.nn.Module:
         """Return the network, folded and in channels-last format, or as trained."""
         net = self.checkpoint.net()
         return place(fold(net), self.kind.ndim, self.device, dtype) if folded else net.to(self.device)
 
-    def ours(self, precision: str) -> Method:
+    def ours(self, precision: str, backend: str = "torch") -> Method:
         """Return a run of `Session.predict`: reading, normalisation, tiles, probabilities."""
-        settings = PredictSettings(device=str(self.device), precision=precision)
+        settings = PredictSettings(device=str(self.device), precision=precision, backend=backend)
 
         def run() -> np.ndarray:
             session = Session(self.image, self.checkpoint, settings=settings)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_fcn.distributed.predictor import DistributedPredictor
 from napari_fcn.distributed.worker import TileTask, version_differences, versions, worker_info
 from napari_fcn.errors import ClusterError
-from napari_fcn.settings import TORCH
+from napari_fcn.settings import OPENVINO, TORCH
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -242,7 +242,17 @@ class Cluster:
             Settings of the prediction; the device is that of the cluster.
         kinds : collection of str
             Kinds of results to return for each tile.
+
+        Raises
+        ------
+        ClusterError
+            If OpenVINO is requested, which workers do not use.
         """
+        if settings.backend == OPENVINO:
+            raise ClusterError(
+                "Workers of a cluster run networks in PyTorch; --backend openvino was given. Leave out --backend or "
+                "--scheduler."
+            )
         task = TileTask(
             session.checkpoint.parts(),
             origin,

@@ -402,3 +402,8 @@ def test_only_slow_stopping_of_workers_is_ignored() -> None:
         pass
     with pytest.raises(TimeoutError), clusters.running_workers(SimpleNamespace(close=lambda: None)):
         late()
+
+
+def test_openvino_is_refused_for_workers() -> None:
+    with pytest.raises(ClusterError, match="Workers of a cluster run networks in PyTorch"):
+        Cluster(None).predictor_for(None, None, PredictSettings(backend="openvino"), ())  # type: ignore[arg-type]

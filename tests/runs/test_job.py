@@ -12,11 +12,13 @@ import torch
 
 from napari_fcn.errors import ModelError, OutputExistsError
 from napari_fcn.events import RunDone, RunPlanned, TileDone
+from napari_fcn.inference import backend_choice, openvino_backend
 from napari_fcn.io import ImageLocation, read_image
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets.spec import NetSpec
 from napari_fcn.runs.job import OutputPolicy, RunInput, RunJob, run_job
+from napari_fcn.runs.resume import stored_identity
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 
@@ -94,6 +96,42 @@ def test_a_run_without_a_tile_setting_resumes_with_the_tiles_of_the_unfinished_r
     interrupt(run, OutputPolicy(SETTINGS, resume=True))
     plan = planned(list(run(OutputPolicy(replace(SETTINGS, tile=()), resume=True))))
     assert (plan.done, plan.tile) == (2, (16, 16))
+
+
+@pytest.fixture
+def two_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let auto choose OpenVINO for every image."""
+    if not openvino_backend.is_installed():
+        pytest.skip("OpenVINO is not installed: pip install 'napari-fcn[openvino]'")
+    monkeypatch.setattr(backend_choice, "MIN_PIXELS", 1)
+    monkeypatch.setattr(backend_choice, "FASTER_ON", (backend_choice.platform.machine(),))
+
+
+@pytest.mark.usefixtures("two_backends")
+@pytest.mark.parametrize(("backend", "device"), [("torch", "cpu"), ("openvino", "cpu, OpenVINO")])
+def test_a_resumed_run_keeps_its_back_end(
+    run: Run, job: RunJob, backend: str, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt(run, OutputPolicy(replace(SETTINGS, backend=backend), resume=True))
+    if backend == "openvino":
+        monkeypatch.setattr(backend_choice, "MIN_PIXELS", 10**9)  # auto would choose PyTorch
+    plan = planned(list(run(OutputPolicy(SETTINGS, resume=True))))
+    assert (plan.done, plan.device) == (2, device)
+    assert list(run(OutputPolicy(SETTINGS, resume=True))) == []  # finished
+
+
+@pytest.mark.usefixtures("two_backends")
+def test_a_run_is_not_resumed_with_the_other_back_end(run: Run) -> None:
+    interrupt(run, OutputPolicy(replace(SETTINGS, backend="torch"), resume=True))
+    with pytest.raises(OutputExistsError, match="the back end was torch and is openvino"):
+        list(run(OutputPolicy(replace(SETTINGS, backend="openvino"), resume=True)))
+
+
+def test_the_identity_of_a_run_in_pytorch_is_that_of_earlier_versions(run: Run, job: RunJob) -> None:
+    interrupt(run, OutputPolicy(SETTINGS, resume=True))
+    identity = stored_identity(job.out)
+    assert identity is not None
+    assert "backend" not in {**identity, **identity["settings"]}
 
 
 def test_a_run_that_cannot_be_planned_leaves_the_unfinished_run(run: Run) -> None:
