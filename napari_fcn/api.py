@@ -46,7 +46,7 @@ def predict(
     spacing: Sequence[float] = (),
     **settings: Any,
 ) -> npt.NDArray[np.float32]:
-    """Return the probability of each class at each pixel.
+    """Return the probability of each class at each pixel, of the whole image or a region of it.
 
     Parameters
     ----------
@@ -61,12 +61,14 @@ def predict(
     spacing : sequence of float
         Pixel size per axis of the network in micrometres, for ``resample``.
     **settings
-        Fields of `PredictSettings`: ``device``, ``precision``, ``tile``, ``channel``, ``memory``, ``resample``.
+        Fields of `PredictSettings`: ``device``, ``precision``, ``tile``, ``channel``, ``memory``, ``resample``;
+        ``roi="0:512,100:612"`` or ``roi="z=3:5"`` for a region, which equals this part of the whole prediction.
 
     Returns
     -------
     ndarray
-        ``(classes, *image axes)`` float32, without the image's channel axis; sums to one over the classes.
+        ``(classes, *image axes)`` float32, without the image's channel axis; sums to one over the classes. With
+        ``roi``, the axes have the length of the region.
 
     Raises
     ------
@@ -74,10 +76,10 @@ def predict(
         If image, model, device and settings are incompatible.
     """
     session = Session(image, load(model), axes, PredictSettings(**settings), rgb, spacing)
-    out = np.empty((session.spec.classes, *session.source.shape), np.float32)
+    out = np.empty((session.spec.classes, *session.area.shape), np.float32)
     for event in session.predict():
         if isinstance(event, TileDone):
-            out[(slice(None), *event.region.slices)] = event.probabilities
+            out[(slice(None), *event.region.relative_to(session.area).slices)] = event.probabilities
     return out
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from napari_fcn import inspection
-from napari_fcn.errors import ImageError
 from napari_fcn.events import FallbackTaken, RunDone, RunPlanned
 from napari_fcn.geometry import Region, Tile, TilePlan
 from napari_fcn.inference import device as devices
@@ -20,13 +19,13 @@ from napari_fcn.inference.affected_tiles import affected_tiles
 from napari_fcn.inference.allocator import tuned_allocator
 from napari_fcn.inference.backend_choice import BackendChoice, choose_backend, pick_device
 from napari_fcn.inference.backends import TorchBackend
-from napari_fcn.inference.budget import host_budget
 from napari_fcn.inference.memory import budget, memory_note, run_bytes, statistics_bytes
 from napari_fcn.inference.oom_fallback import ExecutionConfig, OomFallback
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.inference.prefetch import BLOCKS_AHEAD
 from napari_fcn.inference.previews import PreviewPlanner
 from napari_fcn.inference.resampling import ResampledSource, ResampledTiling, plan_resampling
+from napari_fcn.inference.roi import read_roi
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.inference.tile_planner import TilePlanner
 from napari_fcn.models.binding import bind_array
@@ -57,8 +56,6 @@ if TYPE_CHECKING:
     from napari_fcn.models.normalise import Scaling
     from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
-BYTES_PER_TILE = 50  # to keep account of a tile: whether it is done, and its distance from the visible region
-
 
 class Session:
     """A network on an image, ready to predict and to be inspected.
@@ -78,10 +75,15 @@ class Session:
     spacing : sequence of float
         Pixel size per axis of the network in micrometres, 0 where it is unknown; that of the binding if empty.
 
+    Attributes
+    ----------
+    area : Region
+        The part of the image that is predicted, on the image axes: the region of the settings, or the whole image.
+
     Raises
     ------
     ImageError
-        If the image is empty, not made of real numbers, or does not fit the model.
+        If the image is empty, not made of real numbers, or does not fit the model, or if the region does not fit it.
     DeviceError
         If there is no such device, or it does not compute in that precision.
     """
@@ -106,6 +108,7 @@ class Session:
         self.spacing = tuple(spacing) or self.binding.spacing
         sizes = (self.spacing, self.checkpoint.info.voxel_size)
         self.resampling, self._grid_notes = plan_resampling(self.source, sizes, self.settings.resample)
+        self.area = read_roi(self.settings.roi, self.axes.image, self.source.shape)
 
     @property
     def network_source(self) -> ImageSource | ResampledSource:
@@ -117,13 +120,20 @@ class Session:
         """How tiles of the image map to the grid of the network, None if the grids are the same."""
         if self.resampling is None:
             return None
-        return ResampledTiling(self.resampling, self._planner.network_plan(self.spec.multiple))
+        return ResampledTiling(self.resampling, self._planner.network_plan(self.spec.multiple), self.region)
+
+    @property
+    def region(self) -> Region | None:
+        """The part of the image that is predicted; None: all of it."""
+        return None if self.area == Region.whole(self.source.shape) else self.area
 
     @property
     def _planner(self) -> TilePlanner:
-        shape, settings = self.network_source.shape, self.settings
-        name = self.backend_choice.name
-        return TilePlanner(self.spec, self.field, self.axes, shape, settings, self.device, self.dtype, name)
+        shape, region, name = self.network_source.shape, self.region, self.backend_choice.name
+        if region is not None and self.resampling is not None:
+            region = self.resampling.back.needs(region)
+        run = (shape, self.settings, self.device, self.dtype, name, region)
+        return TilePlanner(self.spec, self.field, self.axes, *run)
 
     @cached_property
     def analysis(self) -> FieldAnalysis:
@@ -220,31 +230,22 @@ class Session:
         Parameters
         ----------
         max_pixels : int, optional
-            Most pixels in a read, for an early first prediction. Without it, windows of all the memory that the run
-            may take, of half of it and so on are compared by their cost.
+            Most pixels in a read, for an early first prediction; without it, several sizes are compared by cost.
 
         Raises
         ------
         ImageError
             If there would be more tiles than fit in memory as a list.
         """
-        return self._check_count(self._planner.plan(self.resampled_tiling, max_pixels))
+        return self._planner.plan(self.resampled_tiling, max_pixels)
 
     def live_plan(self) -> TilePlan:
         """Return the tiles of a result that is watched: nearly as fast as those of `plan`, and smaller if possible."""
-        return self._check_count(self._planner.live_plan(self.resampled_tiling))
+        return self._planner.live_plan(self.resampled_tiling)
 
     def plan_with_tile(self, tile: Sequence[int]) -> TilePlan:
         """Return tiles of these lengths, in pixels of the image, per axis of the network; errors as of `plan`."""
-        return self._check_count(self._planner.exact_plan(tile, self.resampled_tiling))
-
-    def _check_count(self, plan: TilePlan) -> TilePlan:
-        if len(plan) * BYTES_PER_TILE > host_budget(self.settings.memory):
-            raise ImageError(
-                f"An image of {' x '.join(map(str, self.network_source.shape))} pixels would be cut into "
-                f"{len(plan):,} tiles, too many to keep in memory. Segment a part of it, or a coarser level."
-            )
-        return plan
+        return self._planner.exact_plan(tile, self.resampled_tiling)
 
     def requested_tile(self) -> tuple[int, ...]:
         """Return the tile of the settings, one length per axis of the network, rounded up to the pooling grid.
@@ -318,7 +319,7 @@ class Session:
                     yield event
             finally:
                 self._free_memory()
-        predicted = Region.whole(plan.shape).size if edit is None else sum(tile.core.size for tile in tiles)
+        predicted = plan.area.size if edit is None else sum(tile.core.size for tile in tiles)
         yield RunDone(predicted, time.monotonic() - start, name, precision)
 
     def _predictor_on(self, config: ExecutionConfig) -> Predictor:

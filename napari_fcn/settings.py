@@ -104,6 +104,12 @@ class PredictSettings(Settings):
         minimum=MIN_MEMORY,
         maximum=2**20,
     )
+    roi: str = option(
+        "",
+        "Region",
+        "Part of the image to predict: START:STOP in pixels for each axis, without channels, such as 0:512,100:612; or "
+        "by name, such as z=3:5,y=0:512. Results have the size of the region. Empty: the whole image.",
+    )
     resample: str = option(
         "off",
         "Resample",

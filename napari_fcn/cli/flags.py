@@ -15,7 +15,11 @@ AXES = "--axes"
 
 
 def add_options(
-    parser: argparse.ArgumentParser, settings: type, names: Collection[str] = (), start: object = None
+    parser: argparse.ArgumentParser,
+    settings: type,
+    names: Collection[str] = (),
+    start: object = None,
+    without: Collection[str] = (),
 ) -> None:
     """Add a flag for each option of a settings class to a command.
 
@@ -29,10 +33,12 @@ def add_options(
         Names of the options to add; empty: all.
     start : settings, optional
         Defaults of the flags, if they differ from those of the options.
+    without : collection of str
+        Names of the options to leave out.
     """
     group = parser.add_argument_group("options" if not names else "results")
     for option in options(settings):
-        if names and option.name not in names:
+        if (names and option.name not in names) or option.name in without:
             continue
         default = option.default if start is None else getattr(start, option.name)
         flag, help_text = f"--{option.name.replace('_', '-')}", option.help.replace("%", "%%")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from napari_fcn.distributed.worker import TileTask, TileWorker, WorkerPlan, plan_workers, predict_tile
 from napari_fcn.errors import ClusterError, FcnError
 from napari_fcn.events import ResultsDone, RunDone, RunPlanned
-from napari_fcn.geometry import Region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
     from napari_fcn.distributed.cluster import Cluster
-    from napari_fcn.geometry import Tile, TilePlan
+    from napari_fcn.geometry import Region, Tile, TilePlan
     from napari_fcn.session import Session
 
 POLL_INTERVAL = 1  # seconds between two checks for new and lost workers
@@ -83,7 +82,7 @@ class DistributedPredictor:
         for number, (tile, results) in enumerate(self._predict_tiles(remaining), start=resumed + 1):
             yield ResultsDone(tile.core, results, number, total)
         new_notes = tuple(text for text in self._cluster.refused.values() if text not in notes)
-        yield RunDone(Region.whole(tiles.shape).size, time.monotonic() - start, label, planned.precision, new_notes)
+        yield RunDone(tiles.area.size, time.monotonic() - start, label, planned.precision, new_notes)
 
     def _predict_tiles(self, tiles: list[Tile]) -> Iterator[tuple[Tile, dict[str, Any]]]:
         """Yield tiles with their results, in the order of completion; workers may join and die meanwhile."""

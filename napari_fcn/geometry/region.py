@@ -67,6 +67,10 @@ class Region:
         """The index of the box into an array."""
         return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
 
+    def take(self, axes: Sequence[int]) -> Region:
+        """Return the box along these axes, in this order."""
+        return Region(tuple(self.start[axis] for axis in axes), tuple(self.stop[axis] for axis in axes))
+
     def distance(self, index: Sequence[int]) -> float:
         """Return the distance of the middle of the box from a pixel."""
         middle = ((a + b - 1) / 2 for a, b in zip(self.start, self.stop, strict=True))

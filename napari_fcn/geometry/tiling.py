@@ -40,11 +40,12 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class TilePlan:
-    """A partition of an image into cores, each with the input that makes its prediction exact.
+    """A partition of an image, or of a region of it, into cores, each with the input that makes its prediction exact.
 
     Cores start on multiples of ``multiple`` (the pooling grid) and have length ``tile`` except at the far border; reads
     are larger by the halo, rounded up to the grid, and clipped at the image. All tiles that do not touch the border
-    have the same read shape. Loop axes (time, planes of a 2-D network) have tile 1, halo (0, 0) and multiple 1.
+    have the same read shape. Loop axes (time, planes of a 2-D network) have tile 1, halo (0, 0) and multiple 1. In a
+    region, the first cores start with the region, and their reads on the grid before it.
 
     Parameters
     ----------
@@ -56,29 +57,37 @@ class TilePlan:
         Number of input pixels before and after an output pixel on which it depends, per axis.
     multiple : tuple of int
         Period of the pooling grid per axis.
+    region : Region, optional
+        The part of the image to cover; all of it if not given.
 
     Raises
     ------
     ValueError
-        If the numbers of axes differ, or a tile shorter than the image is not a positive multiple of the grid.
+        If the numbers of axes differ, or a tile shorter than the region is not a positive multiple of the grid.
     """
 
     shape: tuple[int, ...]
     tile: tuple[int, ...]
     halo: tuple[tuple[int, int], ...]
     multiple: tuple[int, ...]
+    region: Region | None = None
 
     def __post_init__(self) -> None:
-        if not len(self.shape) == len(self.tile) == len(self.halo) == len(self.multiple):
+        if not len(self.shape) == len(self.tile) == len(self.halo) == len(self.multiple) == self.area.ndim:
             raise ValueError(f"TilePlan needs one tile, halo and multiple for each axis of {self.shape}.")
-        for n, t, m in zip(self.shape, self.tile, self.multiple, strict=True):
+        for n, t, m in zip(self._lengths_on_grid, self.tile, self.multiple, strict=True):
             if t < 1 or (t < n and t % m):
                 raise ValueError(f"Tile length {t} is not a positive multiple of {m}, the pooling grid.")
 
     @property
+    def area(self) -> Region:
+        """The part of the image that the cores cover."""
+        return Region.whole(self.shape) if self.region is None else self.region
+
+    @property
     def counts(self) -> tuple[int, ...]:
         """Number of tiles along each axis."""
-        return tuple(ceil(n / t) for n, t in zip(self.shape, self.tile, strict=True))
+        return tuple(ceil(n / t) for n, t in zip(self._lengths_on_grid, self.tile, strict=True))
 
     @property
     def margin(self) -> tuple[tuple[int, int], ...]:
@@ -88,18 +97,18 @@ class TilePlan:
     @property
     def largest_read(self) -> tuple[int, ...]:
         """Longest read along each axis, which determines the memory."""
-        return tuple(_longest_read(*axis) for axis in zip(self.shape, self.tile, self.margin, strict=True))
+        return tuple(max(self._read_lengths(axis), default=0) for axis in range(len(self.shape)))
 
     @property
     def shapes(self) -> int:
         """Number of different shapes of reads."""
-        return prod(len(set(self._lengths(axis))) for axis in range(len(self.shape)))
+        return prod(len(self._read_lengths(axis)) for axis in range(len(self.shape)))
 
     @property
     def read_pixels(self) -> int:
-        """Total number of pixels that all tiles read; at least the size of the image."""
+        """Total number of pixels that all tiles read; at least the size of the area."""
         return prod(
-            sum(length * count for length, count in self._lengths(axis).items()) for axis in range(len(self.shape))
+            sum(length * count for length, count in self._read_lengths(axis).items()) for axis in range(len(self.shape))
         )
 
     def __len__(self) -> int:
@@ -115,25 +124,25 @@ class TilePlan:
         return self.around(Region(*(tuple(column) for column in zip(*spans, strict=True))))
 
     def around(self, core: Region) -> Tile:
-        """Return the tile for a core of any shape, if its start is on the pooling grid."""
+        """Return the tile for a core of any shape; its read starts on the pooling grid."""
         before, after = zip(*self.margin, strict=True)
-        return Tile(core, core.grow(before, after).clip(self.shape))
+        start = tuple(a // m * m for a, m in zip(core.start, self.multiple, strict=True))
+        return Tile(core, Region(start, core.stop).grow(before, after).clip(self.shape))
 
     def touching(self, region: Region) -> Iterator[Tile]:
         """Yield the tiles whose cores share a pixel with ``region``."""
-        region = region.clip(self.shape)
+        region = region.intersection(self.area)
         if region.is_empty:
             return
-        ranges = (range(a // t, (b - 1) // t + 1) for a, b, t in zip(region.start, region.stop, self.tile, strict=True))
-        for index in product(*ranges):
+        first = tuple(self._first(axis) for axis in range(len(self.shape)))
+        spans = zip(region.start, region.stop, first, self.tile, strict=True)
+        for index in product(*(range((a - o) // t, (b - 1 - o) // t + 1) for a, b, o, t in spans)):
             yield self.at(index)
 
     def within(self, region: Region) -> Iterator[Tile]:
         """Yield tiles that cover exactly the pixels of ``region``, with the smallest reads."""
         for tile in self.touching(region):
-            core = tile.core.intersection(region)
-            start = tuple(a // m * m for a, m in zip(core.start, self.multiple, strict=True))
-            yield Tile(core, self.around(Region(start, core.stop)).read)
+            yield self.around(tile.core.intersection(region))
 
     def nearest_first(self, region: Region) -> Iterator[Tile]:
         """Yield all tiles, those in ``region`` first, then outward; its own planes before all others."""
@@ -158,19 +167,29 @@ class TilePlan:
         loop_distance = np.zeros(self.counts)  # along loop axes
         space_distance = np.zeros(self.counts)
         for axis, (a, b) in enumerate(zip(region.start, region.stop, strict=True)):
-            starts = np.arange(self.counts[axis]) * self.tile[axis]
+            starts = self._first(axis) + np.arange(self.counts[axis]) * self.tile[axis]
             gap = np.maximum(0, np.maximum(a - (starts + self.tile[axis] - 1), starts - (b - 1)))
             centre = np.abs(starts + self.tile[axis] / 2 - (a + b) / 2) * 1e-6
             target = loop_distance if self._is_loop(axis) else space_distance
             target += ((gap + centre) ** 2).reshape([-1 if k == axis else 1 for k in range(len(self.shape))])
         return np.lexsort((space_distance.ravel(), loop_distance.ravel()))
 
-    def _lengths(self, axis: int) -> Counter[int]:
+    @property
+    def _lengths_on_grid(self) -> tuple[int, ...]:
+        """Length of the area per axis, from the first position on the pooling grid."""
+        return tuple(b - self._first(axis) for axis, b in enumerate(self.area.stop))
+
+    def _first(self, axis: int) -> int:
+        """Return the position on the pooling grid from which tiles are counted."""
+        return 0 if self.region is None else self.region.start[axis] // self.multiple[axis] * self.multiple[axis]
+
+    def _read_lengths(self, axis: int) -> Counter[int]:
         """Return the number of reads of each length along an axis, without a loop over inner tiles."""
         count, tile, (before, after) = self.counts[axis], self.tile[axis], self.margin[axis]
         # inner tiles, whose reads start and end inside the image, are first to last - 1
-        first = min(count, ceil(before / tile))
-        last = max(first, min(count, (self.shape[axis] - after) // tile))
+        start, stop = self._first(axis), min(self.shape[axis] - after, self.area.stop[axis])
+        first = min(count, max(0, ceil((before - start) / tile)))
+        last = max(first, min(count, (stop - start) // tile))
         border = chain(range(first), range(last, count))
         lengths = Counter(stop - start for *_, start, stop in (self._span(axis, i) for i in border))
         if last > first:
@@ -183,8 +202,9 @@ class TilePlan:
     def _span(self, axis: int, i: int) -> tuple[int, int, int, int]:
         """Return core start and stop, read start and stop of the ``i``-th tile along ``axis``."""
         n, t, (before, after) = self.shape[axis], self.tile[axis], self.margin[axis]
-        start, stop = int(i) * t, min((int(i) + 1) * t, n)
-        return start, stop, max(0, start - before), min(stop + after, n)
+        on_grid = self._first(axis) + int(i) * t
+        start, stop = max(on_grid, self.area.start[axis]), min(on_grid + t, self.area.stop[axis])
+        return start, stop, max(0, on_grid - before), min(stop + after, n)
 
 
 def balanced_tile(
@@ -192,41 +212,39 @@ def balanced_tile(
     window: Sequence[int],
     halo: Sequence[tuple[int, int]],
     multiple: Sequence[int],
+    region: Region | None = None,
 ) -> tuple[int, ...]:
-    """Return core lengths that cover ``shape`` with the fewest reads of at most ``window``, all of similar length.
+    """Return core lengths that cover an image, or a region of it, with the fewest reads of at most ``window``.
 
-    A fixed window leaves a small remainder at the far border: 2048 px in windows of 1024 with a halo of 56 need three
-    windows per axis; balanced cores of 1024, read with a halo on one side, need two.
+    All are of similar length. A fixed window leaves a small remainder at the far border: 2048 px in windows of 1024
+    with a halo of 56 need three windows per axis; balanced cores of 1024, read with a halo on one side, need two.
 
     Raises
     ------
     ValueError
         If a window is shorter than its halo and one period of the pooling grid.
     """
+    area = Region.whole(shape) if region is None else region
     tile = []
-    for n, w, (before, after), m in zip(shape, window, halo, multiple, strict=True):
-        margin = ceil(before / m) * m + ceil(after / m) * m
-        if n <= w:
-            tile.append(ceil(n / m) * m if n else m)
+    for n, a, b, w, margins, m in zip(shape, area.start, area.stop, window, halo, multiple, strict=True):
+        length = b - a // m * m  # from the grid on
+        margin = sum(ceil(side / m) * m for side in margins)
+        whole = ceil(length / m) * m if length else m
+        if _longest_read(n, (a, b), whole, margins, m) <= w:
+            tile.append(whole)
             continue
         longest = (w - margin) // m * m
         if longest < m:
-            raise ValueError(f"A window of {w} px cannot hold the halo {(before, after)}; use at least {margin + m}.")
-        for count in range(ceil(n / w), ceil(n / longest) + 1):  # tiles at the border have one halo: fewer may suffice
-            length = ceil(ceil(n / count) / m) * m
-            if _longest_read(n, length, (ceil(before / m) * m, ceil(after / m) * m)) <= w:
+            raise ValueError(f"A window of {w} px cannot hold the halo {margins}; use at least {margin + m}.")
+        for count in range(ceil(length / w), ceil(length / longest) + 1):  # at the border, with one halo, fewer suffice
+            core = ceil(ceil(length / count) / m) * m
+            if _longest_read(n, (a, b), core, margins, m) <= w:
                 break
-        tile.append(length)
+        tile.append(core)
     return tuple(tile)
 
 
-def _longest_read(n: int, tile: int, margin: tuple[int, int]) -> int:
-    """Return the longest read along an axis of ``n`` pixels.
-
-    Reads lengthen until one no longer reaches the start of the image, and shorten after that one.
-    """
-    if n == 0:
-        return 0
-    before, after = margin
-    first = min(ceil(before / tile), ceil(n / tile) - 1)
-    return max(min((i + 1) * tile + after, n) - max(0, i * tile - before) for i in {max(0, first - 1), first})
+def _longest_read(n: int, span: tuple[int, int], tile: int, halo: tuple[int, int], multiple: int) -> int:
+    """Return the longest read of tiles of a span of an axis of ``n`` pixels."""
+    region = Region((span[0],), (span[1],))
+    return TilePlan((n,), (tile,), (halo,), (multiple,), region).largest_read[0]

@@ -42,8 +42,7 @@ def affected_tiles(edit: Region, plan: TilePlan, axes: Axes, analysis: FieldAnal
         yield from (tile for tile in plan if not tile.read.intersection(edit).is_empty)
         return
     places = axes.space_positions
-    inside = Region(*(tuple(side[i] for i in places) for side in (edit.start, edit.stop)))
-    box = influenced_box(analysis, inside, tuple(plan.shape[i] for i in places))
+    box = influenced_box(analysis, edit.take(places), tuple(plan.shape[i] for i in places))
     start, stop = list(edit.start), list(edit.stop)
     for i, a, b in zip(places, box.start, box.stop, strict=True):
         start[i], stop[i] = a, b

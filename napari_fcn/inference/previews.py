@@ -98,7 +98,7 @@ class PreviewPlanner:
 
     def _next_preview(self) -> Preview | None:
         """Return a preview of what is on screen and not predicted, None if there is none that pays."""
-        region = self.visible().clip(self.plan.shape)
+        region = self.visible().intersection(self.plan.area)
         if region == self._settled:
             return None
         missing = self._missing(region)

@@ -91,10 +91,13 @@ class ResampledTiling:
         From the pixels of the image to those of the network.
     plan : TilePlan
         Halo and pooling grid of the network, on its own grid.
+    region : Region, optional
+        Part of the image to predict, in its pixels; all of it if not given.
     """
 
     grid: Resampling
     plan: TilePlan
+    region: Region | None = None
 
     def network_tile(self, core: Region) -> Tile:
         """Return the tile of the network from which a core of the image is predicted."""
@@ -119,7 +122,7 @@ class ResampledTiling:
             (0, 0) if step == 1 and margin == (0, 0) else (ceil((margin[0] + 2) * step), ceil((margin[1] + 2) * step))
             for margin, step in zip(self.plan.margin, steps, strict=True)
         )
-        return TilePlan(self.grid.source, tuple(lengths), halo, (1,) * len(lengths))
+        return TilePlan(self.grid.source, tuple(lengths), halo, (1,) * len(lengths), self.region)
 
 
 def sizes_differ(here: Sequence[float], trained: Sequence[float]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -130,11 +131,15 @@ class ImageSource:
 def _read(array: Any, index: Sequence[Any], region: Region, channel: int | None = None) -> npt.NDArray[np.generic]:
     """Return a part of an array.
 
-    A lazy array is computed only now. Errors of the operating system become an `ImageError`; all others are those of
-    the code behind the array, and reach the caller as they are (the readers in io/ raise an `ImageError` themselves).
+    A lazy array is computed only now; pages of a file that was mapped are released afterwards. Errors of the operating
+    system become an `ImageError`; all others are those of the code behind the array, and reach the caller as they are
+    (the readers in io/ raise an `ImageError` themselves).
     """
     try:
         block = np.asarray(array[tuple(index)])
+        if is_mapped_file(array):
+            block = block.copy()
+            array.base.madvise(mmap.MADV_DONTNEED)  # else they count as memory of the process
     except OSError as error:
         part = f"The part {_format_region(region)} of the image cannot be read"
         if error.errno is not None:
@@ -149,6 +154,12 @@ def _read(array: Any, index: Sequence[Any], region: Region, channel: int | None 
             "them again."
         )
     return block
+
+
+def is_mapped_file(array: Any) -> bool:
+    """Whether an array maps a file to read it, and the system can release its pages, which stay in its cache."""
+    is_file = isinstance(array, np.memmap) and array.mode == "r" and isinstance(array.base, mmap.mmap)
+    return is_file and hasattr(mmap, "MADV_DONTNEED")
 
 
 def _format_region(region: Region) -> str:

@@ -7,9 +7,10 @@ from functools import partial
 from math import prod
 from typing import TYPE_CHECKING
 
-from napari_fcn.errors import ModelError
+from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.geometry import TilePlan
 from napari_fcn.geometry.tiling import balanced_tile
+from napari_fcn.inference.budget import host_budget
 from napari_fcn.inference.memory import MEMORY_FACTORS, budget, cost, largest_tile
 from napari_fcn.inference.previews import MAX_EXTRA_WORK, trimmable_sides
 from napari_fcn.nets.slab import slab_work
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 
     import torch
 
-    from napari_fcn.geometry import Axes, ReceptiveField, Tile
+    from napari_fcn.geometry import Axes, ReceptiveField, Region, Tile
     from napari_fcn.inference.resampling import ResampledTiling
     from napari_fcn.nets import NetSpec
     from napari_fcn.settings import PredictSettings
 
+BYTES_PER_TILE = 50  # to keep account of a tile: whether it is done, and its distance from the visible region
 LIVE_PIXELS = {"cpu": 2**19, "cuda": 2**22, "mps": 2**20}  # whose prediction is worth waiting for
 MAX_SMALLER_TILES_WORK = 0.1  # pixels that smaller tiles may read in addition, relative to the fastest
 MEMORY_HALVINGS = 7  # of the memory that a run may take, when plans are compared
@@ -52,6 +54,8 @@ class TilePlanner:
         Number type of the activations.
     backend : str
         What runs the network.
+    region : Region, optional
+        Part to predict, in pixels of the network; all of the image if not given.
     """
 
     spec: NetSpec
@@ -62,6 +66,7 @@ class TilePlanner:
     device: torch.device
     dtype: torch.dtype
     backend: str = TORCH
+    region: Region | None = None
 
     def network_plan(self, tile: Sequence[int]) -> TilePlan:
         """Return tiles of these lengths on the grid of the network, one length per axis of the network."""
@@ -70,11 +75,13 @@ class TilePlanner:
             self.axes.spread(tile, 1),
             self.axes.spread(self.field.halo, (0, 0)),
             self.axes.spread(self.spec.multiple, 1),
+            self.region,
         )
 
     def exact_plan(self, tile: Sequence[int], tiling: ResampledTiling | None) -> TilePlan:
         """Return tiles of these lengths in pixels of the image, which ``tiling`` maps to the grid of the network."""
-        return self.network_plan(tile) if tiling is None else tiling.plan_tiles(self.axes.spread(tile, 1))
+        exact = self.network_plan(tile) if tiling is None else tiling.plan_tiles(self.axes.spread(tile, 1))
+        return self._check_count(exact)
 
     def plan(self, tiling: ResampledTiling | None, max_pixels: int | None = None) -> TilePlan:
         """Return the tiles of the settings, else the cheapest tiles.
@@ -83,17 +90,20 @@ class TilePlanner:
         ``max_pixels``, the most pixels in a read, only the first.
         """
         if self.settings.tile:
-            return self._plan_like(self.requested_tile(), tiling)
+            return self._check_count(self._plan_like(self.requested_tile(), tiling))
         allowed = int(budget(self.device, self.settings.memory) / MEMORY_FACTORS[self.backend])
-        space = [self.shape[position] for position in self.axes.space_positions]
+        places = self.axes.space_positions
+        in_tiles = self.network_plan(self.spec.multiple)
+        longest = in_tiles.around(in_tiles.area).read.take(places).shape
+        area, space = in_tiles.area.take(places), [self.shape[position] for position in places]
         multiple, halo = self.spec.multiple, self.field.halo
         smallest = [a + b + 3 * m for (a, b), m in zip(halo, multiple, strict=True)]
         plans = []
         for halvings in range(1 if max_pixels is not None else MEMORY_HALVINGS):
-            largest = largest_tile(self.spec, space, self.dtype, allowed >> halvings, max_pixels)
+            largest = largest_tile(self.spec, longest, self.dtype, allowed >> halvings, max_pixels)
             windows = [max(w, n) for w, n in zip(largest, smallest, strict=True)]
-            plans.append(self._plan_like(balanced_tile(space, windows, halo, multiple), tiling))
-        return min(plans, key=partial(cost, device=self.device))
+            plans.append(self._plan_like(balanced_tile(space, windows, halo, multiple, area), tiling))
+        return self._check_count(min(plans, key=partial(cost, device=self.device)))
 
     def live_plan(self, tiling: ResampledTiling | None) -> TilePlan:
         """Return the smallest tiles that read at most 10 % more than those of `plan`, for a result that is watched."""
@@ -120,6 +130,15 @@ class TilePlanner:
             return tile.read.size
         axis = self.axes.space_positions[0]
         return tile.read.size * slab_work(self.spec, tile.read.shape[axis], trimmable_sides(tile, axis, self.shape))
+
+    def _check_count(self, plan: TilePlan) -> TilePlan:
+        """Return a plan; raise an ImageError if there are more tiles than fit in memory as a list."""
+        if len(plan) * BYTES_PER_TILE > host_budget(self.settings.memory):
+            raise ImageError(
+                f"An image of {' x '.join(map(str, self.shape))} pixels would be cut into {len(plan):,} tiles, too "
+                "many to keep in memory. Segment a part of it, or a coarser level."
+            )
+        return plan
 
     def _plan_like(self, tile: Sequence[int], tiling: ResampledTiling | None) -> TilePlan:
         return self.network_plan(tile) if tiling is None else tiling.plan_like(self.axes.spread(tile, 1))

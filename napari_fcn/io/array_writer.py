@@ -34,13 +34,11 @@ class NpySink:
 
     def __init__(self, target: Path, result: Result, temporary: Path | None = None) -> None:
         self._temporary = temporary or disk.temporary_path(target)
-        self._array = _reopen_array(self._temporary, result)
-        if self._array is not None:
+        if _holds_array(self._temporary, result):
             return
         disk.check_free_space(target, result.nbytes)
         try:
             array = np.lib.format.open_memmap(os.fspath(self._temporary), "w+", result.dtype, result.layout.shape)
-            self._array = array
             disk.reserve(self._temporary, array.offset, array.offset + result.nbytes)
         except BaseException:
             self.discard()
@@ -48,9 +46,8 @@ class NpySink:
 
     @property
     def array(self) -> np.memmap[Any, np.dtype[Any]]:
-        """The array."""
-        assert self._array is not None
-        return self._array
+        """The array; its pages count as memory of the process until it is no longer used."""
+        return np.lib.format.open_memmap(os.fspath(self._temporary), "r+")
 
     def put(self, index: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
         """Store a block at an index of the file's array."""
@@ -62,20 +59,14 @@ class NpySink:
 
     def finish(self) -> Path:
         """Return the temporary file, complete, closed and on the disk."""
-        self.array.flush()
-        self._array = None  # no handle may be open when the file is renamed
         disk.sync_to_disk(self._temporary)
         return self._temporary
 
     def suspend(self) -> None:
-        """Close the file and keep it."""
-        if self._array is not None:
-            self._array.flush()
-        self._array = None
+        """Keep the file, which is not open."""
 
     def discard(self) -> None:
         """Remove the temporary files."""
-        self._array = None
         disk.remove(self._temporary)
 
 
@@ -122,10 +113,10 @@ class PngSink:
         disk.remove(self._temporary)
 
 
-def _reopen_array(path: Path, result: Result) -> np.memmap[Any, np.dtype[Any]] | None:
-    """Return the array that an interrupted run left in a file; None without one of this shape and type."""
+def _holds_array(path: Path, result: Result) -> bool:
+    """Whether an interrupted run left an array of this shape and type in a file."""
     try:
         array = np.lib.format.open_memmap(os.fspath(path), "r+")
     except (FileNotFoundError, ValueError, EOFError):  # missing, or truncated
-        return None
-    return array if (array.shape, array.dtype) == (result.layout.shape, result.dtype) else None
+        return False
+    return (array.shape, array.dtype) == (result.layout.shape, result.dtype)

@@ -16,7 +16,7 @@ from napari_fcn.io.tiff_reader import RECORD_KEY, RECORD_NAMESPACE
 from napari_fcn.io.units import LENGTHS, PIXEL, TIMES, unit_symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import numpy.typing as npt
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_CLASSIC_BYTES = 2**32 - 2**26  # of pixels, compressed or not, that fit in a classic TIFF with its tags
 TILE_SIDE = 512  # pixels along y and x
+BUFFER_BYTES = 2**25  # that are compressed at a time
 AXIS_LETTERS = {"t": "T", "c": "C", "z": "Z"}
 SPARE_LETTERS = "QRPAHE"  # tifffile's letters for further axes, whose names are in the record
 
@@ -51,9 +52,21 @@ class TiffSink:
 
     def finish(self) -> Path:
         """Return the temporary file, complete, closed and on the disk."""
-        tifffile.imwrite(self._temporary, self._array_sink.array, **self._options)
+        shape, dtype = self._result.layout.shape, self._result.dtype
+        tifffile.imwrite(self._temporary, self._iterate_tiles(), shape=shape, dtype=dtype, **self._options)
         disk.sync_to_disk(self._temporary)
         return self._temporary
+
+    def _iterate_tiles(self) -> Iterator[npt.NDArray[Any]]:
+        """Yield the tiles of each page in order; a row of tiles is in memory at a time."""
+        *pages, height, width = self._result.layout.shape
+        rows, columns = self._options["tile"]
+        for page in np.ndindex(*pages):
+            index = tuple(slice(i, i + 1) for i in page)
+            for top in range(0, height, rows):
+                row = self.get((*index, slice(top, top + rows), slice(0, width))).reshape(-1, width)
+                row = np.pad(row, ((0, rows - len(row)), (0, -width % columns)))
+                yield from (np.ascontiguousarray(row[:, x : x + columns]) for x in range(0, width, columns))
 
     def suspend(self) -> None:
         """Close the collected array and keep it."""
@@ -90,6 +103,7 @@ def _imwrite_options(target: Path, result: Result) -> dict[str, Any]:
         "tile": tuple(min(TILE_SIDE, -(-n // 16) * 16) for n in (height, width)),
         "compression": "zlib",
         "compressionargs": {"level": 1},
+        "buffersize": BUFFER_BYTES,
         "metadata": metadata,
         **_resolution_tags(result),
     }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import REPLACE, Advice, ImageError, OutputError, OutputExistsError, ProjectInUseError
 from napari_fcn.file_names import wrapped
+from napari_fcn.inference.roi import format_roi
 from napari_fcn.io import disk, read_result_meta
 from napari_fcn.io.fingerprint import fingerprint
 from napari_fcn.io.overwrite import is_zarr_entry, join_paths
@@ -43,13 +44,8 @@ PIECES = "pieces"  # of objects, until they are joined
 STAGED = frozenset(name for kind in (*RESULT_KINDS, PIECES) for name in (kind, f"{kind}.npy"))
 LEDGER = "ledger.jsonl"
 LINE = 2**12  # bytes that must be free for a line of the ledger
-FREE = (
-    "tile",
-    "memory",
-    "device",
-    "precision",
-    "backend",
-)  # settings that leave the result unchanged, or are compared resolved
+# settings that leave the result unchanged, or are compared resolved
+FREE = ("tile", "memory", "device", "precision", "backend", "roi")
 NAMES = {  # parts of an identity as a user knows them; the others are options
     "version": "napari-fcn",
     "model": "the model's hash",
@@ -88,8 +84,7 @@ class UnfinishedRun:
         self._run, self._source = dict(run), source
         self._lock: Lock | None = None
         self._ledger: RunLedger | None = None
-        self._margin: tuple[tuple[int, int], ...] = ()
-        self._shape: tuple[int, ...] = ()
+        self._plan: TilePlan | None = None
 
     @property
     def exists(self) -> bool:
@@ -148,7 +143,7 @@ class UnfinishedRun:
         OutputError
             If the system refuses.
         """
-        self._margin, self._shape = plan.margin, plan.shape
+        self._plan = plan
         run = {"identity": self._run, "tile": plan.tile}
         try:
             self._ledger = self._ledger or RunLedger.create(self.folder / LEDGER, run)
@@ -243,8 +238,8 @@ class UnfinishedRun:
             )
 
     def _fingerprint(self, core: Region) -> str:
-        before, after = zip(*self._margin, strict=True)
-        return self._source(core.grow(before, after).clip(self._shape))
+        assert self._plan is not None
+        return self._source(self._plan.around(core).read)
 
 
 def folder_of(out: Path) -> Path:
@@ -332,6 +327,7 @@ def run_identity(run_input: RunInput, meta: ResultMeta, kinds: Collection[str]) 
         "scale": meta.scale,
         "units": meta.units,
         **({"origin": meta.origin} if any(meta.origin) else {}),  # absent at 0: digests of older files stay
+        **({"roi": format_roi(session.region, session.axes.image)} if session.region else {}),  # likewise
         "shape": image.data.shape,
         "dtype": str(image.data.dtype),
         "file": run_input.files.state,

@@ -91,12 +91,12 @@ class RunWriter:
             writers = stack.enter_context(self._writers(session, meta))
             kinds = [kind for kind in writers if kind in ENCODERS]
             plan = plan or session.plan()
-            done = self._finished_cores(plan, {kind: writers[kind] for kind in kinds})
+            done = self._finished_cores(plan, {kind: writers[kind] for kind in kinds}, session.area)
             for event in (predict or session.predict)(done=done, plan=plan):
                 if isinstance(event, TileDone | ResultsDone):
                     results = event.results if isinstance(event, ResultsDone) else encode(event.probabilities, kinds)
                     for kind in kinds:
-                        writers[kind].write(event.region, results[kind])
+                        writers[kind].write(event.region.relative_to(session.area), results[kind])
                     if self.unfinished is not None:
                         self.unfinished.add(event.region, results)
                 if isinstance(event, RunDone) and "objects" in writers:
@@ -108,7 +108,7 @@ class RunWriter:
     @contextmanager
     def _writers(self, session: Session, meta: ResultMeta) -> Iterator[dict[str, ResultWriter]]:
         """Open a writer for each result, and for objects also for the classes and the pieces of objects."""
-        shape, classes = session.source.shape, session.spec.classes
+        shape, classes = session.area.shape, session.spec.classes
         files = {kind: (path, self.overwrite) for kind, path in self.paths.items()}
         if "objects" in files:
             objects, _ = files["objects"]
@@ -127,13 +127,13 @@ class RunWriter:
                 writers[kind] = writer
             yield writers
 
-    def _finished_cores(self, plan: TilePlan, writers: Mapping[str, ResultWriter]) -> frozenset[Region]:
-        """Return the cores that an earlier run has finished."""
+    def _finished_cores(self, plan: TilePlan, writers: Mapping[str, ResultWriter], area: Region) -> frozenset[Region]:
+        """Return the cores that an earlier run has finished; the results cover ``area``."""
         if self.unfinished is None:
             return frozenset()
 
         def read(region: Region) -> dict[str, ResultBlock | None]:
-            return {kind: writer.read(region) for kind, writer in writers.items()}
+            return {kind: writer.read(region.relative_to(area)) for kind, writer in writers.items()}
 
         self.unfinished.begin(plan)
         return frozenset(self.unfinished.stored(plan, read))
@@ -144,12 +144,14 @@ def _objects(session: Session, writers: Mapping[str, ResultWriter]) -> Iterator[
     names = [label.name for label in session.checkpoint.info.classes]
     rule = ObjectRule.from_class_names(names, session.axes.image, session.axes.space)
     stores = (writers["classes"], writers["pieces"], writers["objects"])
-    for done, total in enumerate(find_objects(*stores, session.source.shape, rule), start=1):
+    for done, total in enumerate(find_objects(*stores, session.area.shape, rule), start=1):
         yield ObjectsStep(done, total)
 
 
 def describe(session: Session, source: str, settings: PredictSettings) -> ResultMeta:
     """Return the metadata of result files: axes, pixel sizes, classes and provenance.
+
+    If a region of the image is predicted, the origin of the files is that of the region.
 
     Parameters
     ----------
@@ -173,6 +175,5 @@ def describe(session: Session, source: str, settings: PredictSettings) -> Result
         "settings": asdict(settings),
     }
     classes = tuple((label.name, label.colour) for label in info.classes)
-    return ResultMeta.from_calibration(
-        session.axes.image, session.binding.calibration, classes=classes, provenance=provenance
-    )
+    calibration = session.binding.calibration.cropped(session.area.start)
+    return ResultMeta.from_calibration(session.axes.image, calibration, classes=classes, provenance=provenance)

@@ -25,7 +25,15 @@ def axes(draw: st.DrawFn, longest: int) -> Axis:
 def plans(draw: st.DrawFn, most: int = 4) -> TilePlan:
     ndim = draw(st.integers(1, most))
     drawn = [draw(axes({1: 60, 2: 40, 3: 16, 4: 10}[ndim])) for _ in range(ndim)]
-    return TilePlan(*(tuple(column) for column in zip(*drawn, strict=True)))  # type: ignore[arg-type]
+    shape, tile, halo, multiple = (tuple(column) for column in zip(*drawn, strict=True))
+    region = draw(st.none() | regions_in(shape))
+    return TilePlan(shape, tile, halo, multiple, region)
+
+
+def regions_in(shape: tuple[int, ...]) -> st.SearchStrategy[Region]:
+    """Draw a region of an image that is not empty."""
+    pair = [st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)).map(sorted) for n in shape]
+    return st.tuples(*pair).map(lambda p: Region(tuple(a for a, _ in p), tuple(b + 1 for _, b in p)))
 
 
 def boxes_in(shape: tuple[int, ...]) -> st.SearchStrategy[Region]:
@@ -37,11 +45,12 @@ PLAN_AND_BOX = plans(3).flatmap(lambda plan: st.tuples(st.just(plan), boxes_in(p
 
 
 @given(plans())
-def test_cores_partition_the_image(plan: TilePlan) -> None:
+def test_cores_partition_the_image_or_its_region(plan: TilePlan) -> None:
     covered = np.zeros(plan.shape, np.int16)
     for tile in plan:
         covered[tile.core.slices] += 1
-    assert (covered == 1).all()
+    assert covered.sum() == plan.area.size
+    assert (covered[plan.area.slices] == 1).all()
     assert len(plan) == len(list(plan))
 
 
@@ -102,7 +111,7 @@ def test_tiles_follow_the_visible_region_and_are_yielded_once(
     drawn: tuple[TilePlan, Region], data: st.DataObject
 ) -> None:
     plan, box = drawn
-    corner = Region(tuple(n - 1 for n in plan.shape), plan.shape)
+    corner = Region(tuple(n - 1 for n in plan.area.stop), plan.area.stop)
     turn = data.draw(st.integers(0, len(plan) - 1))
     seen: list[Tile] = []
     for tile in plan.following(lambda: box if len(seen) < turn else corner):
@@ -149,6 +158,27 @@ def test_a_balanced_tile_never_reads_more_than_its_window(drawn: list[Axis], ext
     tile = balanced_tile(shape, window, halo, multiple)
     plan = TilePlan(shape, tile, halo, multiple)
     assert all(read <= w for read, w in zip(plan.largest_read, window, strict=True))
+
+
+@given(st.lists(axes(400), min_size=1, max_size=3), st.integers(0, 90), st.data())
+def test_a_balanced_tile_of_a_region_never_reads_more_than_its_window(
+    drawn: list[Axis], extra: int, data: st.DataObject
+) -> None:
+    shape, _, halo, multiple = (tuple(column) for column in zip(*drawn, strict=True))
+    window = [ceil(a / m) * m + ceil(b / m) * m + m + extra for (a, b), m in zip(halo, multiple, strict=True)]
+    region = data.draw(regions_in(shape))
+    plan = TilePlan(shape, balanced_tile(shape, window, halo, multiple, region), halo, multiple, region)
+    assert all(read <= w for read, w in zip(plan.largest_read, window, strict=True))
+
+
+@given(plans(2), st.data())
+def test_tiles_within_a_box_cover_it_and_read_on_the_grid(plan: TilePlan, data: st.DataObject) -> None:
+    box = data.draw(regions_in(plan.shape))
+    covered = np.zeros(plan.shape, np.int16)
+    for tile in plan.within(box):
+        covered[tile.core.slices] += 1
+        assert all(start % m == 0 for start, m in zip(tile.read.start, plan.multiple, strict=True))
+    assert covered.sum() == box.intersection(plan.area).size
 
 
 @given(axes(400), st.integers(0, 90))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -313,3 +314,16 @@ def test_white_is_that_of_the_image_in_every_part_of_it(rng: np.random.Generator
     opened, whole = source(image, "yxs", colour="dab"), source(image, "yxs", colour="dab")
     part = opened.read(Region((4, 0), (8, 9)))
     np.testing.assert_array_equal(part, whole.read(Region.whole((8, 9)))[:, 4:])
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="pages are counted as on Linux")
+def test_pages_of_a_mapped_file_are_released_after_each_read(tmp_path: Path, rng: np.random.Generator) -> None:
+    data = rng.integers(0, 255, (1000, 1000), np.uint8)
+    np.save(tmp_path / "image.npy", data)
+    mapped = np.load(tmp_path / "image.npy", mmap_mode="r")
+    source = ImageSource(mapped, Axes(("y", "x"), ("y", "x")), (0,))
+    np.testing.assert_array_equal(source.read(Region((100, 0), (900, 1000)))[0], data[100:900])
+    lines = Path("/proc/self/smaps").read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.endswith(str(tmp_path / "image.npy")))
+    resident = next(line for line in lines[start:] if line.startswith("Rss:"))
+    assert int(resident.split()[1]) == 0

@@ -645,3 +645,24 @@ def test_a_full_disk_keeps_a_staged_result(tmp_path: Path) -> None:
         writer.write(Region((4, 0), (8, 8)), data[4:])
     with open_result(*given, staging=tmp_path / "work") as writer:
         assert writer.read(Region((0, 0), (4, 8))).all()
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="maps are listed as on Linux")
+@pytest.mark.parametrize("name", ["out.npy", "out.ome.tif", "out.png"])
+def test_a_file_is_not_mapped_between_blocks(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    data = rng.integers(0, 3, (64, 64), np.uint8)
+    with open_result(tmp_path / name, "classes", data.shape, data.dtype, meta_of("yx")) as writer:
+        writer.write(Region((0, 0), (32, 64)), data[:32])
+        assert str(tmp_path) not in Path("/proc/self/maps").read_text()
+        writer.write(Region((32, 0), (64, 64)), data[32:])
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
+    np.testing.assert_array_equal(np.asarray(read_image(tmp_path / name).data[:]), data)
+
+
+def test_pages_of_a_tiff_larger_than_a_row_of_tiles_are_written_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    monkeypatch.setattr(tiff_writer, "TILE_SIDE", 16)
+    data = rng.integers(0, 255, (2, 3, 45, 37)).astype(np.uint8)
+    path = write(tmp_path / "out.ome.tif", data, "tzyx")
+    np.testing.assert_array_equal(tifffile.imread(path), data)
