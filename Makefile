@@ -21,7 +21,7 @@ ifeq ($(shell uname)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
 SCREEN := xvfb-run -a -s "-screen 0 1920x1080x24"
 endif
 
-.PHONY: help demo test suite lint style types bench annotate docs screenshots clean system
+.PHONY: help demo test suite coverage lint style types bench annotate docs screenshots clean system
 
 help:  ## say what the targets do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ test: lint suite  ## lint, then run every test
 
 suite: $(DEV)  ## run every test
 	.venv/$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+coverage: $(DEV)  ## run every test, and report the lines that none reaches
+	.venv/$(BIN)/python -m pytest -n 2 --dist loadgroup --cov
 
 lint: style types  ## check style, format and types
 
