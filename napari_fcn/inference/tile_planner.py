@@ -14,7 +14,7 @@ from napari_fcn.inference.budget import host_budget
 from napari_fcn.inference.memory import MEMORY_FACTORS, budget, cost, largest_tile
 from napari_fcn.inference.previews import MAX_EXTRA_WORK, trimmable_sides
 from napari_fcn.nets.slab import slab_work
-from napari_fcn.settings import OPENVINO, TORCH
+from napari_fcn.settings import TORCH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,8 +126,6 @@ class TilePlanner:
 
     def preview_work(self, tile: Tile) -> float:
         """Return the work of a preview, in pixels that a tile reads: less than it reads itself, if it is thin."""
-        if self.backend == OPENVINO:  # it computes all planes
-            return tile.read.size
         axis = self.axes.space_positions[0]
         return tile.read.size * slab_work(self.spec, tile.read.shape[axis], trimmable_sides(tile, axis, self.shape))
 
