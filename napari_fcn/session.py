@@ -19,7 +19,7 @@ from napari_fcn.inference.affected_tiles import affected_tiles
 from napari_fcn.inference.allocator import tuned_allocator
 from napari_fcn.inference.backend_choice import BackendChoice, choose_backend, pick_device
 from napari_fcn.inference.backends import TorchBackend
-from napari_fcn.inference.memory import budget, memory_note, run_bytes, statistics_bytes
+from napari_fcn.inference.memory import budget, memory_note, statistics_bytes
 from napari_fcn.inference.oom_fallback import ExecutionConfig, OomFallback
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.inference.prefetch import BLOCKS_AHEAD
@@ -234,8 +234,8 @@ class Session:
 
         Raises
         ------
-        ImageError
-            If there would be more tiles than fit in memory as a list.
+        ImageError, MemoryShortage
+            If there would be more tiles than fit in memory as a list, or the smallest need more than the limit.
         """
         return self._planner.plan(self.resampled_tiling, max_pixels)
 
@@ -295,10 +295,9 @@ class Session:
         config = ExecutionConfig(self.device, self.dtype, plan.tile, ahead)
         name, precision = self.backend_choice.label(self.device), config.precision
         pixels = prod(self.network_source.shape) / prod(self.source.shape)  # of the network, per pixel of the image
-        needed = run_bytes(self.spec, plan, self.dtype, self.device, self.backend_choice.name)
-        peak = int(max(needed * pixels, statistics_bytes(self.source)))
+        peak = int(max(self._planner.needed_bytes(plan) * pixels, statistics_bytes(self.source)))
         allowed = budget(self.device, self.settings.memory)
-        with tuned_allocator(peak, allowed):
+        with tuned_allocator(peak, allowed) as trim_heap:
             notes = (*self.notes, *self.backend_choice.notes, *memory_note(peak, allowed))
             finished = [tile for tile in plan if tile.core in done] if done else []
             before, total = len(finished), len(plan)
@@ -317,6 +316,7 @@ class Session:
                     if isinstance(event, FallbackTaken):
                         name, precision = event.device, event.precision
                     yield event
+                    trim_heap()
             finally:
                 self._free_memory()
         predicted = plan.area.size if edit is None else sum(tile.core.size for tile in tiles)

@@ -100,7 +100,8 @@ class PredictSettings(Settings):
     memory: float | None = option(
         None,
         "Memory limit",
-        "Memory in GiB that a run may use in addition to what is in use. Empty: half of the free memory.",
+        "Memory in GiB: on the command line of the whole program, elsewhere of a run in addition to what is in use. "
+        "Empty: a third of the free memory, at most 1.5 GiB for a run; more is not faster.",
         minimum=MIN_MEMORY,
         maximum=2**20,
     )

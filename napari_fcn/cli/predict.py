@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from napari_fcn.cli.files import find_images, plan_files
 from napari_fcn.cli.flags import collect
 from napari_fcn.cli.progress import ProgressBar
 from napari_fcn.cli.terminal import put_json, say
-from napari_fcn.errors import FcnError
+from napari_fcn.errors import FcnError, MemoryShortage
 from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.runs.progress import RunProgress, advance
-from napari_fcn.settings import OutputSettings, PredictSettings
+from napari_fcn.settings import MIN_MEMORY, OutputSettings, PredictSettings
 from napari_fcn.system_errors import explained
 from napari_fcn.typed import is_ambiguous, read_numbers
 
@@ -45,7 +48,7 @@ class Run:
         from napari_fcn.runs.job import RunInput
         from napari_fcn.session import Session
 
-        settings = self.policy.settings
+        settings = within_total(self.policy.settings)
         binding = image.bind(self.checkpoint.info.spec, self.output.axis_names)
         binding = _with_pixel_size(binding, self.arguments.voxel_size)
         if self.cluster is None:
@@ -56,7 +59,7 @@ class Run:
         session = Session(image.data, self.checkpoint, binding, local)
         kinds = {*job.targets} - {"objects"} | ({"classes"} if "objects" in job.targets else set())
         run_input = RunInput.of(image, session)
-        return run_input, self.cluster.predictor_for(session, job.origin, settings, kinds)
+        return run_input, self.cluster.predictor_for(session, job.origin, self.policy.settings, kinds)
 
 
 def predict(arguments: argparse.Namespace) -> None:
@@ -160,6 +163,29 @@ def _run_report(progress: RunProgress) -> dict[str, Any]:
         "device": end.device,
         "precision": end.precision,
     }
+
+
+def within_total(settings: PredictSettings) -> PredictSettings:
+    """Return settings whose memory limit is that of the run, from one of the whole program; on a GPU it stays.
+
+    Raises
+    ------
+    MemoryShortage
+        If the program itself leaves nothing of the limit.
+    """
+    from napari_fcn.inference.device import pick_device
+
+    if settings.memory is None or pick_device(settings.device).type != "cpu":
+        return settings
+    used = psutil.Process().memory_info().rss / 2**30
+    left = settings.memory - used
+    if left < MIN_MEMORY:
+        raise MemoryShortage(
+            f"--memory {settings.memory:g} is too small: the program itself takes {used:.2f} GiB, and a run needs at "
+            f"least {MIN_MEMORY:g} GiB.",
+            f"Give at least --memory {ceil(10 * (used + MIN_MEMORY)) / 10:g}.",
+        )
+    return replace(settings, memory=left)
 
 
 def _pixel_size_note(voxel_size: str) -> str:

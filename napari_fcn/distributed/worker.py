@@ -212,7 +212,7 @@ def plan_workers(worker: TileWorker, workers: int, per_host: int) -> WorkerPlan:
 
     session = worker.session
     device = session.device
-    allowed = budget(device, session.settings.memory) / (per_host if device.type == "cpu" else 1)
+    allowed: float = budget(device, session.settings.memory, per_host)
     if limit := getattr(_worker().memory_manager, "memory_limit", None):
         allowed = min(allowed, limit / 2)
     session.settings = replace(session.settings, memory=max(MIN_MEMORY, allowed / 2**30))

@@ -15,7 +15,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from napari_fcn.errors import Advice, Note
-from napari_fcn.inference.budget import FREE_MEMORY_SHARE, host_budget
+from napari_fcn.inference.allocator import MAPPED_SLOWDOWN
+from napari_fcn.inference.budget import FREE_MEMORY_SHARE, run_budget
 from napari_fcn.inference.constant_blocks import MAX_CONSTANT_BLOCKS, MAX_CONSTANT_BYTES, constant_bytes
 from napari_fcn.inference.device import place
 from napari_fcn.inference.prefetch import BLOCKS_AHEAD
@@ -134,11 +135,11 @@ def statistics_bytes(source: ImageSource) -> int:
     return pixels * (2 * channels * itemsize + 17)
 
 
-def budget(device: torch.device, limit: float | None) -> int:
-    """Return the bytes that a run may take: the limit in GiB, or a share of the free memory of the device."""
-    if limit is None and device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0] * FREE_MEMORY_SHARE)
-    return host_budget(limit)
+def budget(device: torch.device, limit: float | None, processes: int = 1) -> int:
+    """Return the bytes that a run may take in each process: the limit in GiB, or a part of the free memory."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0] * FREE_MEMORY_SHARE if limit is None else limit * 2**30)
+    return run_budget(limit, processes)
 
 
 def memory_note(peak: int, allowed: int) -> Iterator[str]:
@@ -154,14 +155,25 @@ def memory_note(peak: int, allowed: int) -> Iterator[str]:
         )
 
 
-def cost(plan: TilePlan, device: torch.device) -> float:
+def cost(plan: TilePlan, device: torch.device, keeps_memory: bool = False) -> float:
     """Return the cost of a plan, in units of the time that the network takes for a pixel.
 
-    Small tiles read more pixels in their halos. On a CPU large tiles take longer per pixel, because more of their
-    arrays are mapped again at each layer (see `allocator`).
+    Small tiles read more pixels in their halos. On a CPU large tiles take longer per pixel, and all take longer whose
+    arrays are mapped again at each layer, because memory is too scarce to keep what is freed (see `allocator`).
+
+    Parameters
+    ----------
+    plan : TilePlan
+        The tiles.
+    device : torch.device
+        Where the network runs.
+    keeps_memory : bool
+        Whether freed memory is kept.
     """
-    mapped = MMAP_COST if device.type == "cpu" else 0.0
-    return plan.read_pixels + mapped * prod(plan.largest_read) + PIXELS_PER_TILE * len(plan)
+    if device.type != "cpu":
+        return plan.read_pixels + PIXELS_PER_TILE * len(plan)
+    reads = plan.read_pixels * (1.0 if keeps_memory else MAPPED_SLOWDOWN)
+    return reads + MMAP_COST * prod(plan.largest_read) + PIXELS_PER_TILE * len(plan)
 
 
 def largest_tile(

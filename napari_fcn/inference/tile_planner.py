@@ -7,14 +7,15 @@ from functools import partial
 from math import prod
 from typing import TYPE_CHECKING
 
-from napari_fcn.errors import ImageError, ModelError
+from napari_fcn.errors import Advice, ImageError, MemoryShortage, ModelError
 from napari_fcn.geometry import TilePlan
 from napari_fcn.geometry.tiling import balanced_tile
+from napari_fcn.inference.allocator import FRAGMENTATION, keeps_memory
 from napari_fcn.inference.budget import host_budget
-from napari_fcn.inference.memory import MEMORY_FACTORS, budget, cost, largest_tile
+from napari_fcn.inference.memory import MEMORY_FACTORS, budget, cost, largest_tile, run_bytes
 from napari_fcn.inference.previews import MAX_EXTRA_WORK, trimmable_sides
 from napari_fcn.nets.slab import slab_work
-from napari_fcn.settings import TORCH
+from napari_fcn.settings import OPENVINO, TORCH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 BYTES_PER_TILE = 50  # to keep account of a tile: whether it is done, and its distance from the visible region
 LIVE_PIXELS = {"cpu": 2**19, "cuda": 2**22, "mps": 2**20}  # whose prediction is worth waiting for
+MAX_OVER_LIMIT = 1.25  # memory that the smallest tiles may need, relative to the limit of the user
 MAX_SMALLER_TILES_WORK = 0.1  # pixels that smaller tiles may read in addition, relative to the fastest
 MEMORY_HALVINGS = 7  # of the memory that a run may take, when plans are compared
 
@@ -81,16 +83,16 @@ class TilePlanner:
     def exact_plan(self, tile: Sequence[int], tiling: ResampledTiling | None) -> TilePlan:
         """Return tiles of these lengths in pixels of the image, which ``tiling`` maps to the grid of the network."""
         exact = self.network_plan(tile) if tiling is None else tiling.plan_tiles(self.axes.spread(tile, 1))
-        return self._check_count(exact)
+        return self._checked(exact)
 
     def plan(self, tiling: ResampledTiling | None, max_pixels: int | None = None) -> TilePlan:
         """Return the tiles of the settings, else the cheapest tiles.
 
-        Windows of all the memory that the run may take, of half of it and so on are compared by their cost; with
-        ``max_pixels``, the most pixels in a read, only the first.
+        Windows of all the memory that the run may take, of the part at which freed memory is kept, and of halves of
+        both are compared by their cost; with ``max_pixels``, the most pixels in a read, only the first.
         """
         if self.settings.tile:
-            return self._check_count(self._plan_like(self.requested_tile(), tiling))
+            return self._checked(self._plan_like(self.requested_tile(), tiling))
         allowed = int(budget(self.device, self.settings.memory) / MEMORY_FACTORS[self.backend])
         places = self.axes.space_positions
         in_tiles = self.network_plan(self.spec.multiple)
@@ -99,11 +101,12 @@ class TilePlanner:
         multiple, halo = self.spec.multiple, self.field.halo
         smallest = [a + b + 3 * m for (a, b), m in zip(halo, multiple, strict=True)]
         plans = []
-        for halvings in range(1 if max_pixels is not None else MEMORY_HALVINGS):
-            largest = largest_tile(self.spec, longest, self.dtype, allowed >> halvings, max_pixels)
+        parts = [n >> halvings for halvings in range(MEMORY_HALVINGS) for n in (allowed, allowed // FRAGMENTATION)]
+        for part in parts[:1] if max_pixels is not None else parts:
+            largest = largest_tile(self.spec, longest, self.dtype, part, max_pixels)
             windows = [max(w, n) for w, n in zip(largest, smallest, strict=True)]
             plans.append(self._plan_like(balanced_tile(space, windows, halo, multiple, area), tiling))
-        return self._check_count(min(plans, key=partial(cost, device=self.device)))
+        return self._checked(self._within_limit(min(plans, key=partial(self._cost, allowed))))
 
     def live_plan(self, tiling: ResampledTiling | None) -> TilePlan:
         """Return the smallest tiles that read at most 10 % more than those of `plan`, for a result that is watched."""
@@ -129,7 +132,7 @@ class TilePlanner:
         axis = self.axes.space_positions[0]
         return tile.read.size * slab_work(self.spec, tile.read.shape[axis], trimmable_sides(tile, axis, self.shape))
 
-    def _check_count(self, plan: TilePlan) -> TilePlan:
+    def _checked(self, plan: TilePlan) -> TilePlan:
         """Return a plan; raise an ImageError if there are more tiles than fit in memory as a list."""
         if len(plan) * BYTES_PER_TILE > host_budget(self.settings.memory):
             raise ImageError(
@@ -137,6 +140,25 @@ class TilePlanner:
                 "many to keep in memory. Segment a part of it, or a coarser level."
             )
         return plan
+
+    def _within_limit(self, plan: TilePlan) -> TilePlan:
+        """Return a plan; raise a MemoryShortage if it needs more than the memory limit of the settings."""
+        limit, needed = self.settings.memory, self.needed_bytes(plan)
+        if limit is not None and needed > MAX_OVER_LIMIT * limit * 2**30:
+            raise MemoryShortage(
+                f"The smallest tiles need about {needed / 2**30:.2f} GiB, and {limit:.2f} GiB may be used in addition "
+                "to the program itself.",
+                Advice("Give more --memory, or a smaller --tile.", "Raise Memory limit under Advanced, or set a tile."),
+            )
+        return plan
+
+    def needed_bytes(self, plan: TilePlan) -> int:
+        """Return the memory that a run with these tiles needs."""
+        return run_bytes(self.spec, plan, self.dtype, self.device, self.backend)
+
+    def _cost(self, allowed: int, plan: TilePlan) -> float:
+        has_own_heap = self.backend == OPENVINO
+        return cost(plan, self.device, has_own_heap or keeps_memory(self.needed_bytes(plan), allowed))
 
     def _plan_like(self, tile: Sequence[int], tiling: ResampledTiling | None) -> TilePlan:
         return self.network_plan(tile) if tiling is None else tiling.plan_like(self.axes.spread(tile, 1))

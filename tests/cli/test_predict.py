@@ -3,6 +3,7 @@ import json
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,11 +13,14 @@ import zarr
 
 import napari_fcn as fcn
 from napari_fcn.cli import main
+from napari_fcn.errors import MemoryShortage
 from napari_fcn.io import read_image, read_result_meta
 from napari_fcn.io.zarr_writer import ZarrSink
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets import NetSpec
+from napari_fcn.session import Session
+from napari_fcn.settings import PredictSettings
 
 KINDS = ("classes", "objects")
 
@@ -506,3 +510,28 @@ def test_a_pixel_size_with_decimal_commas_is_parsed_or_noted_as_ambiguous(
     assert "--voxel-size 2,5 was read as 2 and 5 µm; decimal commas need 0,5;0,2." in capsys.readouterr().err
     assert run(*command, "0,5") == 1
     assert "these are 2 numbers: 0 and 5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("used", [0.15, 0.95])
+def test_a_memory_limit_that_the_program_itself_takes_is_refused(
+    image: Path,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    used: float,
+) -> None:
+    resident = SimpleNamespace(rss=used * 2**30)
+    monkeypatch.setattr("psutil.Process.memory_info", lambda self: resident)
+    arguments = (image, "--model", model, "--out", tmp_path / "out.ome.tif", "--axes", "tyx", "--device", "cpu")
+    assert run(*arguments, "--memory", used + 0.05) == 1
+    assert f"the program itself takes {used:.2f} GiB" in capsys.readouterr().err
+    assert run(*arguments, "--memory", used + 0.5) == 0
+
+
+def test_a_memory_limit_below_the_smallest_tile_is_refused() -> None:
+    spec = NetSpec(width=64, depth=4)
+    checkpoint = Checkpoint.of(spec.build(), plain_recipe("wide", spec, ""))
+    session = Session(np.zeros((4000, 4000), np.uint8), checkpoint, settings=PredictSettings(device="cpu", memory=0.1))
+    with pytest.raises(MemoryShortage, match=r"smallest tiles need about .* GiB, and 0.10 GiB may be used"):
+        session.plan()

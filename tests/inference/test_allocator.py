@@ -7,6 +7,7 @@ process of its own.
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -101,3 +102,35 @@ def test_other_systems_run_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert allocator._glibc() is None
     with mmap_large_arrays():
         assert len(bytearray(8 * MIB)) == 8 * MIB
+
+
+@on_glibc
+def test_a_heap_that_grew_beyond_the_limit_is_returned_between_tiles() -> None:
+    inside, after = grown("""
+before = resident()
+with tuned_allocator(2**20, 64 * 2**20) as trim:
+    use()
+    inside = resident()
+    trim()
+    print(json.dumps([inside - before, resident() - before]))
+""")
+    assert inside > 100 * MIB
+    assert after < 50 * MIB
+
+
+@on_glibc
+def test_a_heap_within_the_limit_is_kept_between_tiles() -> None:
+    (after,) = grown("""
+before = resident()
+with tuned_allocator(2**20, 2**40) as trim:
+    use()
+    trim()
+    print(json.dumps([resident() - before]))
+""")
+    assert after > 100 * MIB
+
+
+def test_a_thread_other_than_the_main_one_keeps_nothing() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert not pool.submit(allocator.keeps_memory, 1, 2**40).result()
+    assert not allocator.keeps_memory(2**30, 2**30)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from math import prod
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -14,6 +15,7 @@ from net_contract import SPECS
 
 from napari_fcn.geometry import Axes, TilePlan
 from napari_fcn.inference import memory, openvino_backend
+from napari_fcn.inference.budget import MAX_RUN_BYTES
 from napari_fcn.inference.constant_blocks import MAX_CONSTANT_BLOCKS
 from napari_fcn.inference.memory import (
     TensorMemoryTracker,
@@ -198,7 +200,10 @@ def test_short_axes_are_read_whole() -> None:
 
 def test_a_budget_is_the_limit_or_a_share_of_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert budget(CPU, 1.5) == 3 * 2**29
-    assert 0 < budget(CPU, None) < psutil.virtual_memory().total
+    assert budget(CPU, 1.5, processes=3) == 2**29
+    for free, default in ((2**40, MAX_RUN_BYTES), (3 * 2**20, 2**20)):
+        monkeypatch.setattr(psutil, "virtual_memory", lambda free=free: SimpleNamespace(available=free))
+        assert budget(CPU, None) == default
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (4000, 9000))
     assert budget(torch.device("cuda"), None) == 2000
 
