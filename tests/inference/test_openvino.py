@@ -32,6 +32,10 @@ FILTERS = ((1.0, 1.0), (4.0, 4.0))
 HYPERCOLUMN = NetSpec(width=2, depth=2, head="levels", filters=FILTERS, hidden=4)
 SHIPPED = {"nuclei": (90, 75), "membranes": (75, 90), "nuclei-3d": (9, 40, 43), "membranes-3d": (9, 43, 40)}
 SHIPPED |= {"cells-video": (5, 60, 53)}
+REPRESENTATIVE = {  # of all networks, which take minutes to compile: each family, dimension, padding and upsampling
+    "unet-1d", "replicate-3d", "transposed", "channels-and-classes", "resunet-2d", "fcn-linear", "dilated-reflect",
+    "deeplab-3d", "video-2d", "hypercolumn",
+}  # fmt: skip
 
 needs_openvino = pytest.mark.skipif(
     not openvino_backend.is_installed(), reason="OpenVINO is not installed: pip install 'napari-fcn[openvino]'"
@@ -85,7 +89,13 @@ def test_tiles_of_shipped_models_equal_the_whole_image_and_pytorch(name: str) ->
 
 
 @needs_openvino
-@pytest.mark.parametrize("spec", [*SPECS.values(), HYPERCOLUMN], ids=[*SPECS, "hypercolumn"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param(spec, id=name, marks=() if name in REPRESENTATIVE else pytest.mark.long)
+        for name, spec in (SPECS | {"hypercolumn": HYPERCOLUMN}).items()
+    ],
+)
 def test_every_family_runs_as_in_pytorch_at_sizes_off_the_pooling_grid(spec: NetSpec) -> None:
     block = net_contract.noise(spec, (23, 19, 11)[: spec.ndim]).numpy()
     expected = TorchBackend(net_contract.trained(spec), CPU, torch.float32).probabilities(block)  # type: ignore[arg-type]
@@ -95,8 +105,15 @@ def test_every_family_runs_as_in_pytorch_at_sizes_off_the_pooling_grid(spec: Net
 
 
 @needs_openvino
-@pytest.mark.parametrize("trim", [(True, True), (True, False), (False, True)])
-@pytest.mark.parametrize("name", [name for name, shape in SHIPPED.items() if len(shape) == 3])
+@pytest.mark.parametrize(
+    ("name", "trim"),
+    [
+        ("cells-video", (True, True)),
+        ("nuclei-3d", (True, True)),
+        ("membranes-3d", (True, False)),
+        ("membranes-3d", (False, True)),
+    ],
+)
 def test_few_planes_of_a_volume_equal_those_of_pytorch(name: str, trim: tuple[bool, bool], cache: Path) -> None:
     checkpoint = Checkpoint.load(zoo.path_of(name))
     before, after = theoretical(checkpoint.info.spec).halo[0]
@@ -204,17 +221,17 @@ def test_openvino_is_refused_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         Session(random_image((9, 9)), net_contract.checkpoint(SPEC), settings=PredictSettings(backend="openvino"))
 
 
-def inexact(net: Any, spec: NetSpec) -> Any:
+def inexact(net: Any, spec: NetSpec, trim: tuple[bool, bool]) -> Any:
     """Return a model that adds 0.01 to the logits of one class."""
     openvino = openvino_backend.import_openvino()
-    model = CONVERT(net, spec)
+    model = CONVERT(net, spec, trim)
     node = model.get_results()[0].input_value(0)
     shift = np.zeros((1, spec.classes, *[1] * spec.ndim), np.float32)
     shift[0, 0] = 0.01
     return openvino.Model([openvino.opset13.add(node, shift)], model.get_parameters())
 
 
-def unsupported(net: Any, spec: NetSpec) -> Any:
+def unsupported(net: Any, spec: NetSpec, trim: tuple[bool, bool]) -> Any:
     raise RuntimeError("Converting input model\nNo conversion rule found for operations: aten::special\n")
 
 
