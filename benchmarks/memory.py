@@ -1,10 +1,13 @@
 """Measured memory of a run, compared with the predicted memory.
 
-    python -m benchmarks.memory [--device cpu]
+    python -m benchmarks.memory [--device cpu] [--total]
 
 Twelve configurations, each in a process of its own: 2-D and 3-D, all families, whole images and tiles, float32 and
 bfloat16. The networks have random weights, because memory does not depend on them. The measured value is the peak
 resident memory above that of the idle process with the model loaded; on a GPU, the peak allocation of PyTorch.
+
+With ``--total``, the command line predicts images of several sizes with the default settings, and the peak of the whole
+process is reported.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +79,52 @@ RUNS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class TotalRun:
+    """A run of the command line on an image in an npy file: model, shape, axes, and the region if not all of it."""
+
+    model: str
+    shape: tuple[int, ...]
+    axes: str = "yx"
+    roi: str = ""
+
+
+TOTAL_RUNS = (
+    TotalRun("nuclei", (2048, 2048)),
+    TotalRun("nuclei", (6144, 6144)),
+    TotalRun("nuclei", (12288, 12288)),
+    TotalRun("nuclei", (40000, 40000), roi="y=0:4000,x=0:10000"),
+    TotalRun("nuclei-3d", (8, 64, 1024, 1024), "tzyx", "t=0,y=0:512,x=0:256"),
+)
+
+
+def measure_total(run: TotalRun, folder: Path) -> str:
+    """Return a row of the table of whole processes: tiles, time, peak memory."""
+    image, out = folder / "image.npy", folder / "out.ome.tif"
+    array = np.lib.format.open_memmap(image, "w+", np.uint8, run.shape)
+    noise = np.random.default_rng(0).integers(1, 255, run.shape[-2:], np.uint8)
+    for plane in np.ndindex(run.shape[:-2]):
+        array[plane] = noise
+    del array
+    command = [sys.executable, "-m", "napari_fcn", "predict", str(image), "--model", run.model, "--out", str(out)]
+    command += ["--axes", run.axes, "--device", "cpu", "--json", "--quiet", "--overwrite", "--roi", run.roi]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    report = json.loads(done.stdout)
+    region = f", {run.roi}" if run.roi else ""
+    name = f"{run.model}, {' x '.join(map(str, run.shape))}{region}"
+    return f"| {name} | {report['tiles']} | {report['seconds']:.0f} | {report['peak_bytes'] / 2**20:.0f} |"
+
+
+def total_table() -> str:
+    """Return the peak memory of whole processes as a Markdown table."""
+    lines = ["| run | tiles | seconds | peak MiB |", "|---|---|---|---|"]
+    for run in TOTAL_RUNS:
+        with tempfile.TemporaryDirectory() as folder:
+            lines.append(measure_total(run, Path(folder)))
+        print(lines[-1], file=sys.stderr, flush=True)
+    return "\n".join(lines)
+
+
 def measure(run: Run, device: str) -> dict[str, int]:
     """Return the tiles, the predicted and the measured bytes of a run; it must be the first one in its process."""
     session = run.session(device)
@@ -111,10 +161,17 @@ def main() -> None:
     """Measure, print and save the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--total", action="store_true", help="whole processes of the command line")
     parser.add_argument("--only", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only is not None:
         print(json.dumps(measure(RUNS[arguments.only], arguments.device)))
+        return
+    if arguments.total:
+        head = f"{describe('cpu')}. Peak resident memory of the command, its program and libraries included."
+        text = "\n\n".join(["# Memory of whole runs from the command line", head, total_table()])
+        (RESULTS / "memory-total.md").write_text(text + "\n", encoding="utf-8")
+        print(text)
         return
     text = "\n\n".join(
         [

@@ -20,6 +20,7 @@ from napari_fcn.gui._controllers import SegmentController, ViewState, duration
 from napari_fcn.gui._widgets.dock import Dock
 from napari_fcn.gui._widgets.form import ALARM, Collapsible, Form, WrappingLabel
 from napari_fcn.gui._widgets.keys import Key, Keys
+from napari_fcn.gui._widgets.region_picker import RegionPicker
 from napari_fcn.gui._widgets.run_result import RunResultPanel
 from napari_fcn.gui._widgets.source_panel import SourcePanel
 from napari_fcn.settings import OutputSettings, PredictSettings
@@ -53,7 +54,8 @@ class SegmentWidget(Dock):
         QTimer.singleShot(WARM_UP_AFTER, self._warm_up)
 
     def _build(self) -> None:
-        self.settings = Form(PredictSettings)
+        self.settings = Form(PredictSettings, without=("roi",))
+        self.region = RegionPicker(self._viewer, self.controller)
         self.source = SourcePanel(self._viewer, self.controller, self.settings, purpose="to segment")
         self.run_button = QPushButton("Run")
         self.run_button.setToolTip(f"Segment the image ({RUN_KEY})")
@@ -91,11 +93,18 @@ class SegmentWidget(Dock):
         row.addWidget(self.cancel_button)
         self.save.rows.addRow("", self.browse)
         self.advanced = Collapsible("Advanced", self.settings, self.save)
-        hints = (self.slider_extent_label, self.pixel_size_label, self.resample)
+        hints = (self.region, self.slider_extent_label, self.pixel_size_label, self.resample)
         outcome = (self.progress, self.message, self.error, self.result_panel)
         self._fill(self.source, *hints, buttons, *outcome, self.advanced, self.keys)
         fields = [field.editor for form in (self.settings, self.save) for field in form.fields.values()]
-        tabs = [self.source.image.combo, self.source.model.combo, self.resample, self.run_button, self.cancel_button]
+        tabs = [
+            self.source.image.combo,
+            self.source.model.combo,
+            self.region.combo,
+            self.resample,
+            self.run_button,
+            self.cancel_button,
+        ]
         tabs += [*self.result_panel.buttons.values(), self.advanced.heading, self.source.axes, *fields, self.browse]
         for before, after in pairwise(tabs):
             self.setTabOrder(before, after)
@@ -114,18 +123,21 @@ class SegmentWidget(Dock):
     def _connect(self) -> None:
         self.controller.connect()
         self.source.connect_viewer()
+        self.region.connect_viewer()
         self._keys.bind(self._viewer)
 
     def _disconnect(self) -> None:
         self._keys.bind()
         self.source.disconnect_viewer()
+        self.region.disconnect_viewer()
         self.controller.shutdown()
 
     def run(self) -> None:
         """Segment the chosen image with the chosen model."""
         source = self.source.value
         if not source.problem and source.request is not None:
-            self.controller.predict(source.layer, replace(source.request, output=self.save.value()))
+            request = replace(source.request, output=self.save.value())
+            self.controller.predict(source.layer, request, self.region.value())
 
     def _on_changed(self, state: ViewState) -> None:
         """Show a new state; during a run, 30 times a second, only its progress."""

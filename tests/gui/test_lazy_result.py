@@ -49,7 +49,9 @@ def test_an_axis_missing_in_the_file_has_length_one(index: tuple[Any, ...]) -> N
 def test_results_on_disk_equal_those_in_memory(tmp_path: Path, channel: int | None) -> None:
     shape, tile = (2, 300, 290), (1, 128, 128)
     meta = ResultMeta(("t", "y", "x"), (1.0,) * 3, ("pixel",) * 3, tuple((c, c) for c in COLOURS))
-    disk = StoredCanvas(shape, {kind: tmp_path / f"{kind}.ome.zarr" for kind in ("probabilities", "classes")})
+    disk = StoredCanvas(
+        Region.whole(shape), {kind: tmp_path / f"{kind}.ome.zarr" for kind in ("probabilities", "classes")}
+    )
     memory = Canvas.empty(shape)
     disk.prepare(tile, lambda: meta)
     rng = np.random.default_rng(0)
@@ -162,3 +164,16 @@ def test_visible_tiles_are_next_after_the_view_moves(dock: Dock) -> None:
     assert seen() == seen.region
     assert seen.region.contains(Region((900, 900), (901, 901)))
     dock.click(dock.widget.cancel_button)
+
+
+def test_a_region_on_disk_lies_at_its_origin(tmp_path: Path) -> None:
+    meta = ResultMeta(("y", "x"), (1.0,) * 2, ("pixel",) * 2, tuple((c, c) for c in COLOURS))
+    paths = {kind: tmp_path / f"{kind}.ome.zarr" for kind in ("probabilities", "classes")}
+    stored = StoredCanvas(Region((30, 40), (94, 104)), paths)
+    stored.prepare((64, 64), lambda: meta)
+    probabilities = np.zeros((len(COLOURS), 64, 64), np.float32)
+    probabilities[1] = 1
+    stored.process_tile(TileDone(Region((30, 40), (94, 104)), probabilities, 1, 1), COLOURS)
+    stored.finish()
+    stored.close()
+    np.testing.assert_array_equal(np.asarray(stored.layer_data("classes", None)), np.ones((64, 64), np.uint8))

@@ -638,3 +638,20 @@ def test_the_tab_key_goes_from_top_to_bottom(dock: Dock, image: np.ndarray) -> N
         visited += [here] if here in expected else []
         here = here.nextInFocusChain()
     assert visited[: len(expected)] == expected
+
+
+def test_a_region_of_shapes_is_segmented_and_lies_at_its_place(dock: Dock, model: MakeModel, image: np.ndarray) -> None:
+    layer = dock.viewer.add_image(image, name="cells", scale=(0.5, 0.5), translate=(3, 4), rotate=30)
+    corners = [layer.data_to_world(corner) for corner in ((9.6, 7.6), (9.6, 30.4), (25.4, 30.4), (25.4, 7.6))]
+    shapes = dock.viewer.add_shapes([corners], shape_type="polygon", name="region")
+    picker = dock.widget.region.combo
+    picker.setCurrentText("Shapes: region")
+    dock.run()
+    whole = expected_classes(model(), image)
+    found = dock.layer("classes")
+    assert np.mean(found.data == whole[10:26, 8:31]) > 0.999
+    np.testing.assert_allclose(found.data_to_world((0, 0)), layer.data_to_world((10, 8)))
+    dock.viewer.layers.remove(shapes)
+    assert picker.currentText() == "Whole image"
+    dock.run()
+    assert dock.layer("classes").data.shape == image.shape

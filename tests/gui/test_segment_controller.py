@@ -378,3 +378,54 @@ def test_showing_one_result_hides_the_other(
     assert [controller.result_layer(layer, kind).visible for kind in ("classes", "probabilities")] == [True, False]
     controller.show_only(layer, "probabilities")
     assert [controller.result_layer(layer, kind).visible for kind in ("classes", "probabilities")] == [False, True]
+
+
+def test_a_run_in_the_box_of_the_selected_shapes_lies_at_its_place(
+    controller: SegmentController, viewer: ViewerModel, engine: FakeEngine, model: MakeModel, qtbot: QtBot
+) -> None:
+    layer = viewer.add_image(np.zeros((40, 50), np.uint8), name="cells", scale=(2, 2), translate=(10, 20))
+    inside, other = [[30, 40], [30, 60], [50, 60], [50, 40]], [[10, 20], [10, 30], [20, 30], [20, 20]]
+    shapes = viewer.add_shapes([inside, other], shape_type="rectangle", name="region")
+    shapes.selected_data = {0}
+    choice = dict(controller.region_choices())["Shapes: region"]
+    controller.predict(layer, Request(model()), choice)
+    qtbot.waitUntil(lambda: not controller.is_busy)
+    (job,) = engine.jobs
+    assert job.settings.roi == "y=10:21,x=10:21"
+    assert job.canvas.window == Region((10, 10), (21, 21))
+    result = controller.result_layer(layer, "classes")
+    assert result is not None
+    assert result.data.shape == (11, 11)
+    np.testing.assert_allclose(result.translate, (10 + 2 * 10, 20 + 2 * 10))
+
+
+def test_without_a_selection_the_box_contains_all_shapes_on_all_planes(
+    controller: SegmentController, viewer: ViewerModel, engine: FakeEngine, model: MakeModel, qtbot: QtBot
+) -> None:
+    layer = viewer.add_image(np.zeros((3, 40, 50), np.uint8), name="stack")
+    shapes = viewer.add_shapes([[[5, 6], [9, 12]], [[20, 30], [24, 90]]], shape_type="rectangle", name="region")
+    shapes.selected_data = set()
+    controller.predict(layer, Request(model()), dict(controller.region_choices())["Shapes: region"])
+    qtbot.waitUntil(lambda: not controller.is_busy)
+    assert engine.jobs[0].settings.roi == "z=0:3,y=5:25,x=6:50"
+
+
+@pytest.mark.parametrize(
+    ("shapes", "words"), [([], "region has no shapes"), ([[[100, 100], [120, 130]]], "are outside of cells")]
+)
+def test_shapes_that_give_no_region_are_an_error(
+    controller: SegmentController, viewer: ViewerModel, layer: Image, model: MakeModel, shapes: list[Any], words: str
+) -> None:
+    viewer.add_shapes(shapes or None, shape_type="rectangle", name="region", ndim=2)
+    controller.predict(layer, Request(model()), dict(controller.region_choices())["Shapes: region"])
+    assert words in controller.state.error
+
+
+def test_the_visible_region_is_that_of_the_view(
+    controller: SegmentController, viewer: ViewerModel, engine: FakeEngine, model: MakeModel, qtbot: QtBot
+) -> None:
+    layer = viewer.add_image(np.zeros((3, 8, 8), np.uint8), name="stack")
+    viewer.dims.set_point(0, 1)
+    controller.predict(layer, Request(model()), dict(controller.region_choices())["Visible region"])
+    qtbot.waitUntil(lambda: not controller.is_busy)
+    assert engine.jobs[0].settings.roi.startswith("z=1:2,")

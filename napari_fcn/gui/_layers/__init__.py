@@ -44,6 +44,7 @@ from napari_fcn.gui._layers.pixel_watch import (
 from napari_fcn.gui._layers.pointer import Pointer, central_pixel, pixel_at
 from napari_fcn.gui._layers.prewarm import preload_layer_modules
 from napari_fcn.gui._layers.receptive_field import FieldLayers
+from napari_fcn.gui._layers.region_choice import WHOLE_IMAGE, RegionChoice, chosen_region, region_choices
 from napari_fcn.gui._layers.sliders import SliderMarks
 from napari_fcn.gui._layers.strokes import LabelChange, Stroke
 from napari_fcn.gui._layers.transforms import (
@@ -60,6 +61,7 @@ __all__ = [
     "MAX_CLASSES",
     "METADATA_KEY",
     "OVERLAY_KINDS",
+    "WHOLE_IMAGE",
     "BoxLayer",
     "Canvas",
     "ColourTile",
@@ -72,6 +74,7 @@ __all__ = [
     "PartialLayer",
     "PixelsReplacedError",
     "Pointer",
+    "RegionChoice",
     "SliderMarks",
     "StoredCanvas",
     "Stroke",
@@ -81,6 +84,7 @@ __all__ = [
     "bring_into_view",
     "call_after_draw",
     "central_pixel",
+    "chosen_region",
     "colorize_tile",
     "find_layer",
     "fit_view",
@@ -98,6 +102,7 @@ __all__ = [
     "preload_layer_modules",
     "read_layer",
     "read_result_layer",
+    "region_choices",
     "region_on_layer",
     "replace_results",
     "result_kind",

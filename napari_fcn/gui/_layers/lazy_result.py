@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.colorize import ColourTile, colorize, most_probable
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.events import TileDone
+    from napari_fcn.geometry import Region
     from napari_fcn.inference.background_writer import BackgroundWriter
     from napari_fcn.io import ResultMeta
     from napari_fcn.io.incremental_zarr import IncrementalZarr
@@ -121,22 +121,17 @@ class StoredCanvas:
 
     Attributes
     ----------
-    shape : tuple of int
-        Length of the image axes.
+    window : Region
+        The part of the image in the result.
     paths : mapping of str to Path
         Folders of the probabilities and of the classes.
     """
 
-    shape: tuple[int, ...]
+    window: Region
     paths: Mapping[str, Path]
     _meta: ResultMeta | None = None
     _files: dict[str, IncrementalZarr] | None = None
     _writer: BackgroundWriter | None = None
-
-    @property
-    def window(self) -> Region:
-        """The whole image: results on disk need no window."""
-        return Region.whole(self.shape)
 
     def prepare(self, tile: Sequence[int], meta: Callable[[], ResultMeta]) -> None:
         """Create the files, for tiles of this size; for the worker thread, like `process_tile`.
@@ -160,7 +155,7 @@ class StoredCanvas:
         count = len(self._meta.classes)
         kinds = {"probabilities": ("probabilities8", count), "classes": ("classes", 0)}
         self._files = {
-            kind: IncrementalZarr(self.paths[kind], name, channels, self.shape, tile, self._meta)
+            kind: IncrementalZarr(self.paths[kind], name, channels, self.window.shape, tile, self._meta)
             for kind, (name, channels) in kinds.items()
         }
         self._writer = BackgroundWriter(self._write)
@@ -194,6 +189,7 @@ class StoredCanvas:
 
     def _write(self, region: Region, probabilities: npt.NDArray[np.float32], classes: npt.NDArray[np.uint8]) -> None:
         assert self._files is not None
+        region = region.relative_to(self.window)
         self._files["probabilities"].put(region, np.rint(probabilities * 255).astype(np.uint8))
         self._files["classes"].put(region, classes)
 

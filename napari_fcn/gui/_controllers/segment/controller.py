@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_fcn.cancellation import cancellation_scope
 from napari_fcn.errors import FcnError, in_dock
 from napari_fcn.events import FallbackTaken, ObjectsStep, RunPlanned
+from napari_fcn.geometry import Region
 from napari_fcn.gui._controllers import model_catalog
 from napari_fcn.gui._controllers.base import DockController
 from napari_fcn.gui._controllers.output_paths import unused_paths
@@ -17,21 +18,26 @@ from napari_fcn.gui._controllers.segment.state import ClassShare, RunResult, Vie
 from napari_fcn.gui._controllers.segment.worker import LayerJob, VisibleRegion, run_segmentation, warm_up
 from napari_fcn.gui._layers import (
     OVERLAY_KINDS,
+    WHOLE_IMAGE,
     Canvas,
     ColourTile,
     Overlay,
     PixelsReplacedError,
+    RegionChoice,
     StoredCanvas,
     ViewWatcher,
+    chosen_region,
     find_layer,
     fits_in_memory,
     mark_outdated,
     pixels_replaced_error,
     read_layer,
+    region_choices,
     visible_region,
 )
 from napari_fcn.gui._threads import JobRunner
 from napari_fcn.gui._timers import REAL, Clock
+from napari_fcn.inference.roi import format_roi
 from napari_fcn.io.overwrite import Protection
 from napari_fcn.io.run_inputs import collect_inputs
 from napari_fcn.runs.progress import RunProgress, advance
@@ -46,7 +52,6 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from qtpy.QtCore import QObject
 
-    from napari_fcn.geometry import Axes
     from napari_fcn.gui._controllers.request import Request
     from napari_fcn.gui._layers import LayerImage
     from napari_fcn.models.card import ClassLabel
@@ -140,13 +145,13 @@ class SegmentController(DockController):
         if self._run is None and not self._runner.is_running:
             self._runner.start(partial(warm_up, model, self._loaded))
 
-    def predict(self, layer: Image, request: Request) -> None:
-        """Segment a layer; this cancels the current run. Errors become the error shown."""
+    def predict(self, layer: Image, request: Request, region: RegionChoice = WHOLE_IMAGE) -> None:
+        """Segment a region of a layer; this cancels the current run. Errors become the error shown."""
         self._end_run()
         try:
             with explained():
                 self._watch(layer)
-                self._run = self._prepare(layer, request)
+                self._run = self._prepare(layer, request, region)
         except FcnError as error:
             self._runner.cancel()
             self._set(ViewState(error=in_dock(error)))
@@ -160,6 +165,10 @@ class SegmentController(DockController):
             where = "".join(f", also in {path.parent}" for path in _stored_path(self._run))
             self._stop(f"Cancelled after {self.state.done} of {self.state.total} tiles; finished tiles stay{where}.")
 
+    def region_choices(self) -> list[tuple[str, RegionChoice]]:
+        """Return a text and a choice for each region that a run can be restricted to; the first is the whole image."""
+        return region_choices(self.viewer)
+
     def result_layer(self, layer: Image | None, kind: str) -> Layer | None:
         """Return the result layer of an image, if there is one."""
         return None if layer is None else find_layer(self.viewer, layer, kind)
@@ -171,16 +180,20 @@ class SegmentController(DockController):
             if result is not None:
                 result.visible = shown_kind == kind
 
-    def _prepare(self, layer: Image, request: Request) -> _Run:
+    def _prepare(self, layer: Image, request: Request, choice: RegionChoice) -> _Run:
         model = model_catalog.read_entry(request.model)
         image = read_layer(layer)
         bound = image.bind(model.info.spec, request.axes)
         axes = bound.axes
-        canvas, paths = _make_canvas(request, image, axes)
+        region = chosen_region(self.viewer, layer, axes, choice)
+        settings = request.settings
+        if region is not None:
+            settings = replace(settings, roi=format_roi(region, axes.image))
+        canvas, paths = _make_canvas(request, image, region or Region.whole(axes.image_shape(image.shape)))
         protection = Protection((collect_inputs({"the image": image.files, "the model": [request.model]}),))
         protection.check_inputs(*paths.values(), *canvas.paths.values())
         visible = VisibleRegion(visible_region(self.viewer, layer, axes))
-        job = LayerJob(image, bound, request.model, request.settings, visible, canvas, paths, protection=protection)
+        job = LayerJob(image, bound, request.model, settings, visible, canvas, paths, protection=protection)
         return _Run(layer, job, model)
 
     def _on_view_settled(self) -> None:
@@ -285,20 +298,20 @@ def _mark_outdated(run: _Run | None) -> None:
         mark_outdated(layer)
 
 
-def _make_canvas(request: Request, image: LayerImage, axes: Axes) -> tuple[Canvas | StoredCanvas, dict[str, Path]]:
-    """Return the canvas of the prediction, and the result files in addition to it.
+def _make_canvas(request: Request, image: LayerImage, region: Region) -> tuple[Canvas | StoredCanvas, dict[str, Path]]:
+    """Return the canvas of the prediction of a region, and the result files in addition to it.
 
     Raises
     ------
     OutputError
         If there is no folder for results that are too large for memory.
     """
-    shape, output = axes.image_shape(image.shape), request.output
-    if fits_in_memory(shape):
-        return Canvas.empty(shape), unused_paths(output, image.name, image.path)
+    output = request.output
+    if fits_in_memory(region.shape):
+        return Canvas(region), unused_paths(output, image.name, image.path)
     stored = unused_paths(replace(output, save=("classes", "probabilities"), suffix=ZARR), image.name, image.path)
     others = unused_paths(output, image.name, image.path)
-    return StoredCanvas(shape, stored), {kind: path for kind, path in others.items() if path != stored.get(kind)}
+    return StoredCanvas(region, stored), {kind: path for kind, path in others.items() if path != stored.get(kind)}
 
 
 def _memory_text(planned: RunPlanned) -> str:
