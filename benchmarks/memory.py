@@ -112,12 +112,13 @@ def measure_total(run: TotalRun, folder: Path) -> str:
     report = json.loads(done.stdout)
     region = f", {run.roi}" if run.roi else ""
     name = f"{run.model}, {' x '.join(map(str, run.shape))}{region}"
-    return f"| {name} | {report['tiles']} | {report['seconds']:.0f} | {report['peak_bytes'] / 2**20:.0f} |"
+    peak = report["peak_bytes"] / 2**20
+    return f"| {name} | {report['device']} | {report['tiles']} | {report['seconds']:.0f} | {peak:.0f} |"
 
 
 def total_table() -> str:
     """Return the peak memory of whole processes as a Markdown table."""
-    lines = ["| run | tiles | seconds | peak MiB |", "|---|---|---|---|"]
+    lines = ["| run | device | tiles | seconds | peak MiB |", "|---|---|---|---|---|"]
     for run in TOTAL_RUNS:
         with tempfile.TemporaryDirectory() as folder:
             lines.append(measure_total(run, Path(folder)))
