@@ -19,7 +19,7 @@ from napari_fcn.inference.affected_tiles import affected_tiles
 from napari_fcn.inference.allocator import tuned_allocator
 from napari_fcn.inference.backend_choice import BackendChoice, choose_backend, pick_device
 from napari_fcn.inference.backends import TorchBackend
-from napari_fcn.inference.memory import budget, memory_note, statistics_bytes
+from napari_fcn.inference.memory import memory_note, statistics_bytes
 from napari_fcn.inference.oom_fallback import ExecutionConfig, OomFallback
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.inference.prefetch import BLOCKS_AHEAD
@@ -296,7 +296,7 @@ class Session:
         name, precision = self.backend_choice.label(self.device), config.precision
         pixels = prod(self.network_source.shape) / prod(self.source.shape)  # of the network, per pixel of the image
         peak = int(max(self._planner.needed_bytes(plan) * pixels, statistics_bytes(self.source)))
-        allowed = budget(self.device, self.settings.memory)
+        allowed = self._planner.allowed_bytes(plan)
         with tuned_allocator(peak, allowed) as trim_heap:
             notes = (*self.notes, *self.backend_choice.notes, *memory_note(peak, allowed))
             finished = [tile for tile in plan if tile.core in done] if done else []

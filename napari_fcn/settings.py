@@ -101,7 +101,7 @@ class PredictSettings(Settings):
         None,
         "Memory limit",
         "Memory in GiB: on the command line of the whole program, elsewhere of a run in addition to what is in use. "
-        "Empty: a third of the free memory, at most 1.5 GiB for a run; more is not faster.",
+        "Empty: at most 1.5 GiB, or a third of the free memory for volumes, where more is much faster.",
         minimum=MIN_MEMORY,
         maximum=2**20,
     )

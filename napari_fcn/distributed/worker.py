@@ -207,12 +207,14 @@ def plan_workers(worker: TileWorker, workers: int, per_host: int) -> WorkerPlan:
         Number of workers that share the memory of a computer.
     """
     from napari_fcn.inference import device as devices
+    from napari_fcn.inference.budget import largest_run_budget
     from napari_fcn.inference.memory import budget, cost, run_bytes
     from napari_fcn.settings import MIN_MEMORY
 
     session = worker.session
     device = session.device
-    allowed: float = budget(device, session.settings.memory, per_host)
+    is_default = session.settings.memory is None and device.type == "cpu"
+    allowed: float = largest_run_budget(per_host) if is_default else budget(device, session.settings.memory, per_host)
     if limit := getattr(_worker().memory_manager, "memory_limit", None):
         allowed = min(allowed, limit / 2)
     session.settings = replace(session.settings, memory=max(MIN_MEMORY, allowed / 2**30))

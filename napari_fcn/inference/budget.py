@@ -6,7 +6,7 @@ import psutil
 
 FREE_MEMORY_SHARE = 0.5  # that one read of an image may take, unless the user sets a limit
 RUN_SHARE = 1 / 3  # of the free memory that a run may take
-MAX_RUN_BYTES = 3 * 2**29  # that a run takes by default: more is not faster, see `cost`
+MAX_RUN_BYTES = 3 * 2**29  # that a run takes by default, unless more is much faster
 
 
 def host_budget(limit: float | None = None) -> int:
@@ -22,4 +22,9 @@ def run_budget(limit: float | None = None, processes: int = 1) -> int:
     """
     if limit is not None:
         return int(limit * 2**30 / processes)
-    return int(min(psutil.virtual_memory().available * RUN_SHARE / processes, MAX_RUN_BYTES))
+    return min(largest_run_budget(processes), MAX_RUN_BYTES)
+
+
+def largest_run_budget(processes: int = 1) -> int:
+    """Return the bytes of main memory that a run takes at most where the user sets no limit, in each process."""
+    return int(psutil.virtual_memory().available * RUN_SHARE / processes)

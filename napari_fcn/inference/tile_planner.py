@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from napari_fcn.errors import Advice, ImageError, MemoryShortage, ModelError
 from napari_fcn.geometry import TilePlan
 from napari_fcn.geometry.tiling import balanced_tile
 from napari_fcn.inference.allocator import FRAGMENTATION, keeps_memory
-from napari_fcn.inference.budget import host_budget
+from napari_fcn.inference.budget import host_budget, largest_run_budget
 from napari_fcn.inference.memory import MEMORY_FACTORS, budget, cost, largest_tile, run_bytes
 from napari_fcn.inference.previews import MAX_EXTRA_WORK, trimmable_sides
 from napari_fcn.nets.slab import slab_work
@@ -31,6 +30,7 @@ BYTES_PER_TILE = 50  # to keep account of a tile: whether it is done, and its di
 LIVE_PIXELS = {"cpu": 2**19, "cuda": 2**22, "mps": 2**20}  # whose prediction is worth waiting for
 MAX_OVER_LIMIT = 1.25  # memory that the smallest tiles may need, relative to the limit of the user
 MAX_SMALLER_TILES_WORK = 0.1  # pixels that smaller tiles may read in addition, relative to the fastest
+MIN_GAIN = 0.2  # of the cost of a run, for which it takes more memory than the default
 MEMORY_HALVINGS = 7  # of the memory that a run may take, when plans are compared
 
 
@@ -89,11 +89,31 @@ class TilePlanner:
         """Return the tiles of the settings, else the cheapest tiles.
 
         Windows of all the memory that the run may take, of the part at which freed memory is kept, and of halves of
-        both are compared by their cost; with ``max_pixels``, the most pixels in a read, only the first.
+        both are compared by their cost; with ``max_pixels``, the most pixels in a read, only the first. Without a limit
+        of the user, tiles may take more than the default, if they cost much less: volumes, whose tiles are mostly halo.
         """
         if self.settings.tile:
             return self._checked(self._plan_like(self.requested_tile(), tiling))
-        allowed = int(budget(self.device, self.settings.memory) / MEMORY_FACTORS[self.backend])
+        allowed = budget(self.device, self.settings.memory)
+        cheapest, cost = self._cheapest(tiling, allowed, max_pixels)
+        if self._may_take_more(allowed):
+            larger, larger_cost = self._cheapest(tiling, largest_run_budget(), max_pixels)
+            if larger_cost * (1 + MIN_GAIN) < cost:
+                cheapest = larger
+        return self._checked(self._within_limit(cheapest))
+
+    def allowed_bytes(self, plan: TilePlan) -> int:
+        """Return the memory that a run with these tiles may take."""
+        allowed = budget(self.device, self.settings.memory)
+        has_larger_tiles = self._may_take_more(allowed) and self.needed_bytes(plan) > allowed
+        return largest_run_budget() if has_larger_tiles else allowed
+
+    def _may_take_more(self, allowed: int) -> bool:
+        return self.device.type == "cpu" and self.settings.memory is None and largest_run_budget() > allowed
+
+    def _cheapest(self, tiling: ResampledTiling | None, allowed: int, max_pixels: int | None) -> tuple[TilePlan, float]:
+        """Return the tiles that cost least in this memory, and their cost."""
+        allowed = int(allowed / MEMORY_FACTORS[self.backend])
         places = self.axes.space_positions
         in_tiles = self.network_plan(self.spec.multiple)
         longest = in_tiles.around(in_tiles.area).read.take(places).shape
@@ -106,7 +126,8 @@ class TilePlanner:
             largest = largest_tile(self.spec, longest, self.dtype, part, max_pixels)
             windows = [max(w, n) for w, n in zip(largest, smallest, strict=True)]
             plans.append(self._plan_like(balanced_tile(space, windows, halo, multiple, area), tiling))
-        return self._checked(self._within_limit(min(plans, key=partial(self._cost, allowed))))
+        costs = [self._cost(allowed, plan) for plan in plans]
+        return plans[costs.index(min(costs))], min(costs)
 
     def live_plan(self, tiling: ResampledTiling | None) -> TilePlan:
         """Return the smallest tiles that read at most 10 % more than those of `plan`, for a result that is watched."""

@@ -1,7 +1,9 @@
 """What is on screen is predicted ahead, at a bounded price, and nothing of it remains in the result."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
+from types import SimpleNamespace
 
 import net_contract
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from napari_fcn.errors import MemoryShortage
 from napari_fcn.events import FallbackTaken, PreviewDone, TileDone
 from napari_fcn.geometry import Region, Tile, TilePlan
-from napari_fcn.inference import tile_planner
+from napari_fcn.inference import budget, tile_planner
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.inference.previews import MAX_EXTRA_WORK, Preview, PreviewPlanner, largest_preview
 from napari_fcn.nets import NetSpec
@@ -106,6 +108,29 @@ def test_previews_equal_the_tiles_that_follow(name: str, monkeypatch: pytest.Mon
         part = result[(slice(None), *event.region.slices)]
         assert np.abs(part - event.probabilities).max() <= net_contract.EXACT
     assert previews[-1].region.size > 1
+
+
+@pytest.mark.parametrize(("name", "takes_more"), [("volume, 3-D view", True), ("slide", False), ("stack", False)])
+def test_a_run_takes_more_memory_than_the_default_only_where_that_is_much_faster(
+    name: str, takes_more: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = 30 * 2**30
+    monkeypatch.setattr(budget.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    spec, shape, _ = CASES[name]
+    spec = replace(spec, width=32) if takes_more else spec
+    pixels = np.broadcast_to(np.uint8(3), shape)
+    running, bounded = (
+        Session(pixels, net_contract.checkpoint(spec), settings=PredictSettings(device="cpu", memory=memory))
+        for memory in (None, budget.MAX_RUN_BYTES / 2**30)
+    )
+    plan, default = running.plan(), bounded.plan()
+    needed, allowed = running._planner.needed_bytes(plan), running._planner.allowed_bytes(plan)
+    assert needed <= allowed
+    assert bounded._planner.needed_bytes(default) <= budget.MAX_RUN_BYTES
+    assert (allowed > budget.MAX_RUN_BYTES) == takes_more
+    assert (plan.read_pixels < 0.9 * default.read_pixels) == takes_more
+    assert next(running.predict()).allowed_bytes == allowed  # type: ignore[union-attr]
+    assert bounded._planner.allowed_bytes(default) == budget.MAX_RUN_BYTES  # a limit of the user holds
 
 
 def planner(visible: Callable[[], Region], extra: int = 10**6, first: int = 900) -> PreviewPlanner:
