@@ -32,7 +32,7 @@ def test_an_untouched_form_gives_the_defaults(qtbot: QtBot, settings: type) -> N
 
 
 def test_settings_set_in_the_form_are_returned(form: Form[PredictSettings]) -> None:
-    settings = PredictSettings("cuda:1", "float32", (256, 128), 2, memory=1.5)
+    settings = PredictSettings("cuda:1", "float32", tile=(256, 128), channel=2, memory=1.5)
     form.set_value(settings)
     assert form.value() == settings
 

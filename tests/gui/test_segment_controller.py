@@ -389,7 +389,7 @@ def test_a_run_in_the_box_of_the_selected_shapes_lies_at_its_place(
     shapes.selected_data = {0}
     choice = dict(controller.region_choices())["Shapes: region"]
     controller.predict(layer, Request(model()), choice)
-    qtbot.waitUntil(lambda: not controller.is_busy)
+    wait_for_end(controller, qtbot)
     (job,) = engine.jobs
     assert job.settings.roi == "y=10:21,x=10:21"
     assert job.canvas.window == Region((10, 10), (21, 21))

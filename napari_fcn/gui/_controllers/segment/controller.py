@@ -222,7 +222,7 @@ class SegmentController(DockController):
                 self.state = replace(self.state, message="Finding objects …")
         if overlay is not None and self._run is run:  # adding the layers of a new one has taken long enough
             overlay.refresh()
-        self._show_progress(run)
+        self._show_progress(run.progress)
 
     def _refresh(self) -> None:
         """Show what waits to be drawn and the expected progress, while no event comes."""
@@ -231,10 +231,9 @@ class SegmentController(DockController):
             return
         if run.overlay is not None and run.overlay.is_complete:
             run.overlay.refresh()
-        self._show_progress(run)
+        self._show_progress(run.progress.at(self._clock.now()))
 
-    def _show_progress(self, run: _Run) -> None:
-        progress = run.progress.at(self._clock.now())
+    def _show_progress(self, progress: RunProgress) -> None:
         done, total, left = progress.done, progress.total, progress.seconds_left
         self._set(replace(self.state, done=done, total=total, fraction=progress.fraction, seconds_left=left))
         self._refresh_timer.start()
