@@ -53,9 +53,8 @@ class Run:
         binding = _with_pixel_size(binding, self.arguments.voxel_size)
         if self.cluster is None:
             return RunInput.of(image, Session(image.data, self.checkpoint, binding, settings)), None
-        local = replace(
-            settings, device="cpu", precision="float32", backend="torch"
-        )  # only planning runs on this computer
+        # only planning runs on this computer
+        local = replace(settings, device="cpu", precision="float32", backend="torch")
         session = Session(image.data, self.checkpoint, binding, local)
         kinds = {*job.targets} - {"objects"} | ({"classes"} if "objects" in job.targets else set())
         run_input = RunInput.of(image, session)

@@ -236,12 +236,16 @@ def balanced_tile(
         longest = (w - margin) // m * m
         if longest < m:
             raise ValueError(f"A window of {w} px cannot hold the halo {margins}; use at least {margin + m}.")
-        for count in range(ceil(length / w), ceil(length / longest) + 1):  # at the border, with one halo, fewer suffice
-            core = ceil(ceil(length / count) / m) * m
-            if _longest_read(n, (a, b), core, margins, m) <= w:
-                break
+        core = _balanced(length, ceil(length / w), m)
+        while core > longest and _longest_read(n, (a, b), core, margins, m) > w:  # at the border there is one halo
+            core = _balanced(length, -(-length // (core - m)), m)  # the fewest tiles that are shorter
         tile.append(core)
     return tuple(tile)
+
+
+def _balanced(length: int, count: int, multiple: int) -> int:
+    """Return the length of a number of equal cores on the pooling grid that cover a length."""
+    return -(-length // (count * multiple)) * multiple
 
 
 def _longest_read(n: int, span: tuple[int, int], tile: int, halo: tuple[int, int], multiple: int) -> int:

@@ -99,7 +99,7 @@ class PreviewPlanner:
     def _next_preview(self) -> Preview | None:
         """Return a preview of what is on screen and not predicted, None if there is none that pays."""
         region = self.visible().intersection(self.plan.area)
-        if region == self._settled:
+        if region == self._settled or self.extra <= 0:
             return None
         missing = self._missing(region)
         limit = min(self.extra, prod(self.plan.largest_read))

@@ -199,6 +199,13 @@ def test_2048_pixels_in_windows_of_1080_need_two_windows_along_each_axis() -> No
     assert plan.largest_read == (1080, 1080)
 
 
+def test_tiles_of_an_axis_that_a_header_claims_are_found_without_a_loop_over_their_number() -> None:
+    n, halo = 10**15, (58, 58)
+    tile = balanced_tile((n,), (200,), (halo,), (8,))  # a loop over 10^13 counts of tiles would never end
+    assert tile == (72,)
+    assert TilePlan((n,), tile, (halo,), (8,)).largest_read == (200,)
+
+
 @given(axes(300))
 def test_an_image_within_the_window_is_one_tile(axis: Axis) -> None:
     n, _, halo, m = axis

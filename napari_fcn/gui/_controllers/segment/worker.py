@@ -66,7 +66,7 @@ class LayerJob:
     settings : PredictSettings
         Settings of the run.
     visible : VisibleRegion, optional
-        The visible region, predicted first and in small tiles; None if no layer shows the result during the run.
+        The visible region, predicted first and with previews; None if no layer shows the result during the run.
     canvas : Canvas or StoredCanvas
         Stores the prediction.
     paths : mapping of str to Path
