@@ -81,7 +81,7 @@ $(DEV): pyproject.toml setup.cfg constraints-dev.txt | system
 benchmarks/.venv/bench.stamp: pyproject.toml setup.cfg constraints-dev.txt | system
 	$(PYTHON) -m venv benchmarks/.venv
 	benchmarks/.venv/$(BIN)/$(INSTALL) -c constraints-dev.txt -U pip
-	benchmarks/.venv/$(BIN)/$(INSTALL) -c constraints-dev.txt -e . matplotlib==3.11.2 monai==1.6.1
+	benchmarks/.venv/$(BIN)/$(INSTALL) -c constraints-dev.txt -e ".[openvino]" matplotlib==3.11.2 monai==1.6.1
 	touch $@
 
 benchmarks/.venv-convpaint/made.stamp: constraints-dev.txt | system

@@ -3,8 +3,10 @@
     python -m benchmarks.tiling [--kind plane|volume] [--rounds 7] [--device cpu]
 
 The methods are interleaved, once in every round. The table gives medians, ratios to MONAI as it is commonly used (the
-network as trained, float32), the difference from the whole image in one pass, and the peak memory in a process of its
-own.
+network as trained, float32), the share of the machine's GEMM rate, the difference from the whole image in one pass, and
+the peak memory in a process of its own. GEMM is a product of two 2048 x 2048 matrices by PyTorch, in every round and in
+each precision; the share is the operations of one whole pass of the network, by the time of the method. A worker is a
+second thread, as in the docks.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import describe
 from napari_fcn.events import TileDone
@@ -36,6 +40,8 @@ from napari_fcn.settings import PredictSettings
 
 RESULTS = Path(__file__).parent / "results"
 REFERENCE = "MONAI, network as trained, float32"
+PRECISIONS = ("float32", "bfloat16")
+GEMM = 2048
 Method = Callable[[], np.ndarray]
 
 
@@ -84,6 +90,8 @@ class Comparison:
                 "napari-fcn, OpenVINO, float32": self.ours("float32", "openvino"),
                 f"napari-fcn, OpenVINO, {half}": self.ours(half, "openvino"),
             }
+        ours = [name for name in self.methods if name.startswith("napari-fcn")]
+        self.methods |= {f"{name}, worker": in_a_worker(self.methods[name]) for name in ours}
 
     def net(self, dtype: torch.dtype = torch.float32, folded: bool = True) -> torch.nn.Module:
         """Return the network, folded and in channels-last format, or as trained."""
@@ -119,17 +127,47 @@ class Comparison:
         return run
 
     @torch.inference_mode()
+    def operations(self) -> int:
+        """Return the floating-point operations of one pass of the folded network over the whole image."""
+        counter = FlopCounterMode(display=False)
+        with counter:
+            self.net()(torch.from_numpy(self.scaled).to(self.device))
+        return int(counter.get_total_flops())
+
+    @torch.inference_mode()
     def whole(self) -> np.ndarray:
         """Return the reference: the network as trained, on the whole image in one pass, float32."""
         x = torch.from_numpy(self.scaled).to(self.device)
         return self.net(folded=False)(x)[0].softmax(0).cpu().numpy()
 
 
+def in_a_worker(method: Method) -> Method:
+    """Return the method as run by a thread that is not the main one."""
+
+    def run() -> np.ndarray:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(method).result()
+
+    return run
+
+
+def product(precision: str, device: torch.device) -> Callable[[], object]:
+    """Return a product of two matrices in the given precision."""
+    a, b = torch.randn(2, GEMM, GEMM, device=device).to(getattr(torch, precision))
+
+    def run() -> object:
+        out = a @ b
+        return out[0, 0].item()
+
+    return run
+
+
 def measure(comparison: Comparison, rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of each method in each round, after a warm-up."""
-    seconds: dict[str, list[float]] = {name: [] for name in comparison.methods}
+    """Return the seconds of each method and of each matrix product in each round, after a warm-up."""
+    runs = comparison.methods | {name: product(name, comparison.device) for name in PRECISIONS}
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
-        for name, run in comparison.methods.items():
+        for name, run in runs.items():
             start = time.perf_counter()
             run()
             if number:
@@ -160,29 +198,41 @@ def table(comparison: Comparison, seconds: dict[str, list[float]], peaks: dict[s
     """Return the figures as a Markdown table."""
     whole = comparison.whole()
     base = seconds[REFERENCE]
+    least = {name: comparison.operations() / (2 * GEMM**3 / statistics.median(seconds[name])) for name in PRECISIONS}
     lines = [
-        "| method | median ms | speed-up | largest error | mean error | classes changed | peak MiB |",
-        "|---|---|---|---|---|---|---|",
+        "| method | median ms | speed-up | share of GEMM | largest error | mean error | classes changed | peak MiB |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, run in comparison.methods.items():
         probabilities = run()
         error = np.abs(probabilities - whole)
         changed = float((probabilities.argmax(0) != whole.argmax(0)).mean())
         ratio = statistics.median(b / s for b, s in zip(base, seconds[name], strict=True))
+        share = least["bfloat16" if "bfloat16" in name else "float32"] / statistics.median(seconds[name])
         lines.append(
-            f"| {name} | {statistics.median(seconds[name]) * 1e3:.0f} | {ratio:.2f} "
+            f"| {name} | {statistics.median(seconds[name]) * 1e3:.0f} | {ratio:.2f} | {share:.2f} "
             f"| {error.max():.1e} | {error.mean():.1e} | {changed:.1e} | {peaks[name] / 2**20:.0f} |"
         )
     return "\n".join(lines)
 
 
-def ratios(seconds: dict[str, list[float]]) -> str:
-    """Return the speed-up over MONAI with the network of napari-fcn, in each precision."""
+def ratios(comparison: Comparison, seconds: dict[str, list[float]]) -> str:
+    """Return the speed-up over MONAI with our network, what a worker costs, and the rate of matrix products."""
     lines = []
-    for half in ("float32", "bfloat16"):
-        monai, ours = seconds[f"MONAI, our folded channels-last network, {half}"], seconds[f"napari-fcn, {half}"]
-        ratio = statistics.median(a / b for a, b in zip(monai, ours, strict=True))
-        lines.append(f"{half}: {ratio:.2f} times as fast as MONAI with our network.")
+    for half in PRECISIONS:
+        monai = seconds[f"MONAI, our folded channels-last network, {half}"]
+        for name in [name for name in comparison.methods if name.startswith("napari-fcn") and half in name]:
+            if name.endswith("worker"):
+                continue
+            ratio = statistics.median(a / b for a, b in zip(monai, seconds[name], strict=True))
+            worker = statistics.median(a / b for a, b in zip(seconds[f"{name}, worker"], seconds[name], strict=True))
+            lines.append(
+                f"{name}: {ratio:.2f} times as fast as MONAI with our network; in a worker {worker:.2f} times its time."
+            )
+        rate = 2 * GEMM**3 / statistics.median(seconds[half]) / 1e9
+        lines.append(
+            f"GEMM, {half}: {rate:.0f} GFLOP/s; one pass of the network: {comparison.operations() / 1e9:.0f} GFLOP."
+        )
     return "  \n".join(lines)
 
 
@@ -207,7 +257,7 @@ def main() -> None:
             f"{describe(arguments.device)}. Medians of {arguments.rounds} interleaved rounds.",
             f"MONAI: roi {' x '.join(map(str, kind.window))}, overlap 0.25, gaussian, {kind.at_once} windows at once.",
             table(comparison, seconds, peaks),
-            ratios(seconds),
+            ratios(comparison, seconds),
         ]
     )
     RESULTS.mkdir(exist_ok=True)
