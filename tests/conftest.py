@@ -1,5 +1,6 @@
 """What every test shares: a fixed environment, seeded numbers and the folder of real images."""
 
+import gc
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "gui" in item.path.parts:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector ignore what all imports made: napari collects with every viewer, torch is large."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,5 +1,6 @@
 """Tiny models, and a dock in a real viewer."""
 
+import gc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,13 @@ from napari_fcn.nets.spec import NetSpec
 
 for wait in (QtBot.waitUntil, QtBot.waitSignal, QtBot.waitSignals, QtBot.waitExposed, QtBot.waitActive):
     wait.__kwdefaults__["timeout"] = LONG  # five seconds are not enough on a machine that is busy with other things
+
+
+@pytest.fixture(autouse=True)
+def frozen() -> Iterator[None]:
+    """Let the garbage collector ignore what a test left in caches, after the viewer has collected and closed."""
+    yield
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

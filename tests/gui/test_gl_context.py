@@ -1,5 +1,6 @@
 """OpenGL commands of the canvas in a real window, while another context is current."""
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,11 +32,15 @@ def viewer(make_napari_viewer: MakeViewer, qtbot: QtBot) -> Viewer:
 
 def drawn(viewer: Viewer, qtbot: QtBot) -> Viewer:
     """A viewer with an image and a layer in paint mode, after it has been drawn."""
-    viewer.add_image(np.eye(32, dtype=np.uint8), name="cells")
-    viewer.add_labels(np.eye(32, dtype=np.uint8)).mode = "paint"
-    native = scene_canvas(viewer).native
-    qtbot.waitUntil(native.isValid, timeout=LONG)
-    native.repaint()
+    with commands(viewer) as found:
+        viewer.add_image(np.eye(32, dtype=np.uint8), name="cells")
+        viewer.add_labels(np.eye(32, dtype=np.uint8)).mode = "paint"
+
+        def is_drawn() -> bool:
+            scene_canvas(viewer).native.update()  # again: the window may not be on the screen yet
+            return any(command == "DRAW" for _, command, _ in found)
+
+        qtbot.waitUntil(is_drawn, timeout=LONG)
     return viewer
 
 
@@ -86,8 +91,13 @@ def pop_each(viewer: Viewer) -> None:
 
 def assert_deleted_in_own_context(viewer: Viewer, found: list[tuple[Viewer, str, bool]], qtbot: QtBot) -> None:
     """Fail if objects are deleted in another context, at once or when the canvas is drawn next."""
-    scene_canvas(viewer).native.update()
-    qtbot.waitUntil(lambda: any(command == "DELETE" for _, command, _ in found), timeout=LONG)
+
+    def is_deleted() -> bool:
+        gc.collect()  # a thread may have held a removed layer before
+        scene_canvas(viewer).native.update()
+        return any(command == "DELETE" for _, command, _ in found)
+
+    qtbot.waitUntil(is_deleted, timeout=LONG)
     assert all(is_own for _, _, is_own in found)
 
 
