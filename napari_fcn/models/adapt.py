@@ -68,6 +68,7 @@ def new_model(spec: NetSpec, classes: Sequence[ClassLabel], spacing: Sequence[fl
         head="levels",
         hidden=HIDDEN_UNITS,
         original=0,
+        distance=False,
     )
     net: HypercolumnNet = spec.build(torch.Generator().manual_seed(seed))  # type: ignore[assignment]
     _clear(net)

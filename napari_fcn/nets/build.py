@@ -10,6 +10,7 @@ from napari_fcn.nets.deeplab import DeepLab
 from napari_fcn.nets.dilated import Dilated
 from napari_fcn.nets.fcn import FCN
 from napari_fcn.nets.hypercolumn import HypercolumnNet
+from napari_fcn.nets.mbconv import MBConvNet
 from napari_fcn.nets.resunet import resunet
 from napari_fcn.nets.unet import UNet
 from napari_fcn.nets.video import video
@@ -28,6 +29,7 @@ ARCHITECTURES: Mapping[str, Callable[[NetSpec], Trunk]] = {
     "fcn": FCN,
     "dilated": Dilated,
     "deeplab": DeepLab,
+    "mbconv": MBConvNet,
     "video": video,
 }
 

@@ -102,6 +102,11 @@ def score(spec: NetSpec, inputs: int) -> nn.Module:
     return CONV[spec.ndim](inputs, spec.classes, 1)
 
 
+def distance(spec: NetSpec, inputs: int) -> nn.Module | None:
+    """Return the 1x1 convolution from features to the distance to the border of the object, if the network has it."""
+    return CONV[spec.ndim](inputs, 1, 1) if spec.distance else None
+
+
 def step(
     spec: NetSpec, inputs: int, outputs: int, kernel: Sequence[int], dilation: Sequence[int] | None = None
 ) -> list[nn.Module]:

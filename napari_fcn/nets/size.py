@@ -10,6 +10,12 @@ if TYPE_CHECKING:
 
     from napari_fcn.nets.spec import NetSpec
 
+# of the levels of `mbconv`, as in EfficientNet-Lite0 (Tan & Le 2019): blocks, factor by which they expand, and channels
+REPEATS = (0, 1, 2, 2, 3, 3, 4, 1)
+EXPANSIONS = (1, 1, 6, 6, 6, 6, 6, 6)
+ENCODER_WIDTHS = (8, 16, 24, 40, 80, 112, 192, 320)
+DECODER_WIDTHS = (16, 24, 32, 40, 64, 80, 96)
+STEM_WIDTH = 32
 KNOT_COUNT = 3  # the length of `filters.BRIGHTNESS_KNOTS`; that module needs torch
 
 
@@ -47,12 +53,39 @@ def _convolutions(spec: NetSpec, level: int) -> int:
         return 1 if level else 5
     if spec.family == "deeplab":
         return 2 + (max(spec.rates) if is_deepest else 0)
+    if spec.family == "mbconv":  # without the first of a level, which convolves the finer grid
+        return max(REPEATS[level] - (level > 1), 0) + (not is_deepest or not level)
     return 2 if is_deepest or spec.family == "fcn" else 4
 
 
 def pyramid_width(spec: NetSpec) -> int:
     """Return the channels of a branch of the pyramid of ``deeplab``: half of the channels of the deepest stage."""
     return max(1, (spec.width << spec.depth) // 2)
+
+
+def encoder_widths(spec: NetSpec) -> list[int]:
+    """Return the channels of each level of the encoder of ``mbconv``."""
+    return [_scaled(spec, width) for width in ENCODER_WIDTHS[: spec.depth + 1]]
+
+
+def decoder_widths(spec: NetSpec) -> list[int]:
+    """Return the channels of each level of the decoder of ``mbconv``; the last is the deepest of the encoder."""
+    return [*(_scaled(spec, width) for width in DECODER_WIDTHS[: spec.depth]), encoder_widths(spec)[-1]]
+
+
+def stem_width(spec: NetSpec) -> int:
+    """Return the channels of the first convolution of ``mbconv``."""
+    return _scaled(spec, STEM_WIDTH)
+
+
+def strided_kernel(kernel: Sequence[int], stride: Sequence[int]) -> tuple[int, ...]:
+    """Return the kernel of a convolution with a stride: one tap more where that is even, so that it is centred."""
+    return tuple(max(k + (k - s) % 2, s) for k, s in zip(kernel, stride, strict=True))
+
+
+def _scaled(spec: NetSpec, width: int) -> int:
+    """Return channels of EfficientNet-Lite0, whose first stage has 16, at the width of a network."""
+    return max(1, round(width * spec.width / ENCODER_WIDTHS[1]))
 
 
 def factorise(
@@ -78,6 +111,8 @@ def _body(spec: NetSpec) -> int:
     widths = _widths(spec)
     inputs = [spec.channels, *widths]
     levels = range(spec.depth + 1)
+    if spec.family == "mbconv":
+        return _inverted_residuals(spec)
     if spec.family == "dilated":
         width, kernels = spec.width, [spec.kernel[0], *spec.kernel, spec.kernel[0]]
         return _block(spec, spec.channels, width, 0) + sum(_step(spec, width, width, k) for k in kernels)
@@ -101,7 +136,35 @@ def _score(spec: NetSpec) -> int:
         taps = [prod(2 * f if f > 1 else 1 for f in spec.strides[level]) for level in fused]
         upsampling = spec.classes**2 * sum(taps) if spec.up == "transposed" else 0
         return sum(_one(n, spec.classes) for n in inputs) + upsampling
-    return _one(pyramid_width(spec) if spec.family == "deeplab" else spec.width, spec.classes)
+    return _one(_finest_width(spec), spec.classes + spec.distance)
+
+
+def _finest_width(spec: NetSpec) -> int:
+    """Return the number of features below the score layer."""
+    if spec.family == "mbconv":
+        return decoder_widths(spec)[0]
+    return pyramid_width(spec) if spec.family == "deeplab" else spec.width
+
+
+def _inverted_residuals(spec: NetSpec) -> int:
+    """Return the weights of ``mbconv`` below the score layer."""
+    ones, encoder, decoder = (1,) * spec.ndim, encoder_widths(spec), decoder_widths(spec)
+    total = _step(spec, spec.channels, encoder[0], spec.kernel[0])
+    for level in range(1, spec.depth + 1):
+        inputs, stride = (encoder[level - 1], spec.strides[level - 1])
+        if level == 1:
+            total += _step(spec, spec.channels, stem_width(spec), strided_kernel(spec.kernel[1], stride))
+            inputs, stride = stem_width(spec), ones
+        for _ in range(REPEATS[level]):
+            wide = inputs * EXPANSIONS[level]
+            total += _step(spec, inputs, wide, ones) if wide != inputs else 0
+            total += _step(spec, 1, wide, strided_kernel(spec.kernel[level], stride))
+            total += _step(spec, wide, encoder[level], ones)
+            inputs, stride = encoder[level], ones
+    for level in range(spec.depth):
+        total += _up(spec, decoder[level + 1], decoder[level], spec.strides[level])
+        total += _one(encoder[level], decoder[level]) + _step(spec, decoder[level], decoder[level], spec.kernel[level])
+    return total
 
 
 def _bank(spec: NetSpec) -> int:
@@ -113,6 +176,8 @@ def _trunk_features(spec: NetSpec) -> int:
     """Return the number of features of all levels of the trunk, the input of the head."""
     if spec.family == "dilated":
         return 3 * spec.width
+    if spec.family == "mbconv":
+        return sum(encoder_widths(spec)) + sum(decoder_widths(spec)[:-1])
     column = sum(_widths(spec))
     if spec.family == "fcn":
         return column + spec.original

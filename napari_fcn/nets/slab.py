@@ -21,7 +21,7 @@ from napari_fcn.nets.layers import trimmed_planes
 if TYPE_CHECKING:
     from napari_fcn.nets.spec import NetSpec
 
-FAMILIES = ("unet", "resunet", "video")  # whose sums and skips are trimmed by `layers.trim`
+FAMILIES = ("unet", "resunet", "video", "mbconv")  # whose sums and skips are trimmed by `layers.trim`
 
 
 def supports_slabs(spec: NetSpec) -> bool:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Levels = tuple[tuple[int, ...], ...]
 
-LATER_FIELDS = ("hidden", "dilate", "skips", "rates", "time")  # missing in early files; omitted if they are the default
+LATER_FIELDS = ("hidden", "dilate", "skips", "rates", "time", "distance")  # missing in early files; omitted if they are the default
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,8 @@ class NetSpec:
         Dilation of each branch of the pyramid of ``deeplab``, in pixels of the grid that results if all steps pool.
     time : int or None
         Index of the time axis; None if all axes are in space. The default for ``video`` is the first axis.
+    distance : bool
+        Whether the network also predicts the distance to the border of the object, for the separation of objects.
 
     Raises
     ------
@@ -106,6 +108,7 @@ class NetSpec:
     skips: int = 2
     rates: tuple[int, ...] = (2, 4, 6)
     time: int | None = None
+    distance: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "up", self.up or ("transposed" if self.family == "fcn" else "linear"))
@@ -174,6 +177,7 @@ class NetSpec:
             filters=tuple((scale[axis],) for scale in self.filters),
             hidden=0,
             original=min(1, self.original),  # in an FCN, the scores are one of the levels
+            distance=False,
             time=0 if axis == self.time else None,
         )
 

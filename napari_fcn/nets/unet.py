@@ -42,6 +42,7 @@ class UNet(nn.Module):
         self.ups = nn.ModuleList(layers.up(spec, widths[i + 1], widths[i], i) for i in steps)
         self.decoder = nn.ModuleList(block(spec, 2 * widths[i], widths[i], i) for i in steps)
         self.score = layers.score(spec, widths[0])
+        self.distance = layers.distance(spec, widths[0])
 
     def forward(self, x: Tensor) -> Tensor:
         """Return class logits (N, classes, *space) for an image (N, channels, *space)."""

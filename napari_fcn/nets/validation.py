@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite, prod
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from napari_fcn.nets.size import min_receptive_field
+from napari_fcn.nets.size import REPEATS, min_receptive_field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,10 +18,12 @@ FAMILIES: Mapping[str, str] = {
     "fcn": "Sums the scores of several levels: small and fast, with rounder outlines.",
     "dilated": "No pooling and few weights: thin lines, small objects, few labels.",
     "deeplab": "Combines several dilations: small and large objects; outlines are coarser.",
+    "mbconv": "The encoder of a small classifier, pretrained on photographs if wished: fast, with much context.",
     "video": "Movies: convolves space, then time.",
     "filters": "No network: filters of several sizes, for textures.",
 }
 NETWORKS = tuple(family for family in FAMILIES if family != "filters")
+WITH_DISTANCE = ("unet", "resunet", "video", "mbconv")
 HEADS = ("score", "levels")
 UPSAMPLINGS = ("linear", "transposed")
 NORMS = ("batch", "none")
@@ -117,6 +119,12 @@ def check_family(spec: NetSpec) -> None:
         value = getattr(spec, name)
         if value is not None and not (is_whole(value) and 0 <= value <= last):
             raise ValueError(f"{name} is {shortened(value)}; it can be 0 to {last}, a whole number, or left out.")
+    if spec.family == "mbconv" and spec.depth >= len(REPEATS):
+        raise ValueError(f"depth is {spec.depth}; mbconv has up to {len(REPEATS) - 1} steps, as the classifier has.")
+    if not isinstance(spec.distance, bool):
+        raise ValueError(f"distance is {shortened(spec.distance)}; it can be true or false.")
+    if spec.distance and (spec.family not in WITH_DISTANCE or (spec.head == "levels" and not spec.original)):
+        raise ValueError(f"A distance is predicted by networks of the families {', '.join(WITH_DISTANCE)}, not by heads.")
     if spec.family == "dilated" and spec.dilate not in (None, spec.depth):
         raise ValueError(f"dilate is {spec.dilate}; a dilated network never pools. Leave it out, or use deeplab.")
     if spec.family in ("dilated", "deeplab") and spec.up != "linear":

@@ -53,6 +53,8 @@ def copy_weights(net: Net, source: Net) -> None:
     for name, layer in _layers(net):
         if name in along_time:
             _pass_through(layer)
+        elif name == "distance" and not old.distance:
+            continue
         elif name != "score" or new.classes == old.classes:
             _copy(layer, next(sources)[1], extra)
 
