@@ -104,7 +104,7 @@ class Session:
         self.dtype = devices.pick_precision(self.settings.precision, self.device)
         self.binding = bind_array(np.shape(image), self.spec, axes, rgb)
         self.axes, self.rgb = self.binding.axes, self.binding.rgb
-        self.source = ImageSource.open(image, self.axes, self.spec.channels, self.settings, self.rgb)
+        self.source = ImageSource.open(image, self.axes, self.spec.channels, self.settings, self.rgb, self.spec.colours)
         self.spacing = tuple(spacing) or self.binding.spacing
         sizes = (self.spacing, self.checkpoint.info.voxel_size)
         self.resampling, self._grid_notes = plan_resampling(self.source, sizes, self.settings.resample)
@@ -164,7 +164,7 @@ class Session:
     def _statistics(self) -> tuple[Scaling, tuple[str, ...]]:
         """The scaling and the notes on the intensities, both from one sample of the image."""
         sample = self.network_source.sample()
-        scaling = self.checkpoint.info.normaliser.fit(sample)
+        scaling = self.checkpoint.info.normaliser.fit(sample, self.spec.channels if self.spec.colours else 0)
         return scaling, (*intensity_notes(sample), *scaling.notes)
 
     @property

@@ -128,11 +128,12 @@ def run_bytes(spec: NetSpec, plan: TilePlan, dtype: torch.dtype, device: torch.d
 
 
 def statistics_bytes(source: ImageSource) -> int:
-    """Return the memory that the statistics of an image need: its sample twice, a channel of it as float64 twice."""
+    """Return the memory that the statistics of an image need: its sample twice, its channels as float64 twice."""
     pixels = min(prod(source.shape), SAMPLE_PIXELS)
     itemsize = int(np.dtype(source.array.dtype).itemsize)
     channels = 3 if isinstance(source.channels, str) else len(source.channels)
-    return pixels * (2 * channels * itemsize + 17)
+    fitted = 1 if isinstance(source.channels, str) else len(set(source.channels))
+    return pixels * (2 * channels * itemsize + 17 * fitted)
 
 
 def budget(device: torch.device, limit: float | None, processes: int = 1) -> int:

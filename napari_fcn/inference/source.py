@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 from math import ceil, prod
@@ -54,7 +54,15 @@ class ImageSource:
     _white: list[float] = field(default_factory=list, init=False, repr=False)  # once it is known
 
     @classmethod
-    def open(cls, array: Any, axes: Axes, wanted: int, settings: PredictSettings, rgb: bool = False) -> ImageSource:
+    def open(
+        cls,
+        array: Any,
+        axes: Axes,
+        wanted: int,
+        settings: PredictSettings,
+        rgb: bool = False,
+        colours: bool = False,
+    ) -> ImageSource:
         """Return the source from which a network of ``wanted`` input channels reads.
 
         Parameters
@@ -69,6 +77,8 @@ class ImageSource:
             The channel, or the part of colours, for a network of one channel.
         rgb : bool
             Whether the channels are colours.
+        colours : bool
+            Whether the network reads red, green and blue.
 
         Raises
         ------
@@ -78,7 +88,7 @@ class ImageSource:
         check_array(array)
         count = axes.channels(array.shape)
         try:
-            channels, notes = read_channels(count, wanted, settings, rgb)
+            channels, notes = read_channels(count, wanted, settings, rgb, colours)
         except ChannelsMissing as error:
             named = axes.channel or not axes.loop
             advice = "." if named else ", or name the axes (as cyx) if one of them holds the channels."
@@ -115,17 +125,23 @@ class ImageSource:
         index: list[Any] = list(region.slices)
         position = self.axes.channel_position
         if position is None:
-            return _read(self.array, index, region)[None]
-        one = self.channels[0] if len(self.channels) == 1 and not isinstance(self.channels, str) else None
+            return self._repeated(_read(self.array, index, region)[None])
+        is_one = not isinstance(self.channels, str) and len(set(self.channels)) == 1
+        one = self.channels[0] if is_one else None
         index.insert(position, slice(None) if one is None else slice(one, one + 1))  # a slice: what every array can do
         block = np.moveaxis(_read(self.array, index, region, position), position, 0)
         if isinstance(self.channels, str):
             return COLOURS[self.channels](block, self.white)[None]
-        return block if one is not None else block[list(self.channels)]
+        return block[list(self.channels)] if one is None else self._repeated(block)
+
+    def _repeated(self, block: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Return the one channel ``(1, *shape)`` as often as it is read."""
+        return np.repeat(block, len(self.channels), 0) if len(self.channels) > 1 else block
 
     def sample(self) -> npt.NDArray[np.generic]:
         """Return ``(C, pixels)`` for the statistics of the image: all of it, or blocks spread over a large one."""
-        return sample_intensities(self)
+        is_one = not isinstance(self.channels, str) and len(set(self.channels)) == 1
+        return sample_intensities(replace(self, channels=self.channels[:1]) if is_one else self)
 
 
 def _read(array: Any, index: Sequence[Any], region: Region, channel: int | None = None) -> npt.NDArray[np.generic]:

@@ -42,6 +42,10 @@ class NetworkShape(Protocol):
     def time(self) -> int | None:
         """Index of the time axis among its axes; None if it has none."""
 
+    @property
+    def colours(self) -> bool:
+        """Whether its channels are red, green and blue, and a grey image is read three times."""
+
 
 class ChannelsMissing(ImageError):
     """The image has other channels than the network reads. The caller completes the message."""
@@ -54,6 +58,7 @@ class Network:
     ndim: int
     channels: int = 1
     time: int | None = None
+    colours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +154,8 @@ def bind(form: ImageForm, network: NetworkShape, names: Sequence[str] = ()) -> B
     used, is_rgb = given or stated, bool(form.rgb)
     try:
         if not used and not is_rgb:
-            used = Axes.suspected(form.shape, network.ndim, network.channels, network.time)
+            channels = 1 if network.colours else network.channels
+            used = Axes.suspected(form.shape, network.ndim, channels, network.time)
         axes = Axes.guess(form.shape, network.ndim, _split_names(used, form.shape), is_rgb, network.time)
     except ValueError as error:
         raise ImageError(str(error)) from error
@@ -224,7 +230,7 @@ def new_network(
 
 
 def read_channels(
-    count: int, wanted: int, settings: PredictSettings, rgb: bool
+    count: int, wanted: int, settings: PredictSettings, rgb: bool, colours: bool = False
 ) -> tuple[tuple[int, ...] | str, tuple[str, ...]]:
     """Return the channels that a network reads, or the name of a colour conversion, and notes for the user.
 
@@ -236,6 +242,9 @@ def read_channels(
         The channel, or the colour conversion, for a network with one channel.
     rgb : bool
         Whether the channels are colours.
+    colours : bool
+        Whether the network reads red, green and blue; if the image has other channels, it reads one of them three
+        times.
 
     Raises
     ------
@@ -244,6 +253,9 @@ def read_channels(
         read.
     """
     channel = settings.channel
+    if colours and not (rgb and channel is None):
+        (one,), notes = read_channels(count, 1, settings, False)
+        return (int(one),) * wanted, notes
     if channel is not None:
         if wanted != 1:
             raise ImageError(f"The model reads {wanted} channels; one was chosen: {channel}. Leave it empty.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,12 +77,15 @@ class Normaliser:
         if not self.limit > 0:
             raise ValueError(f"The limit of normalisation is {self.limit}; it must be above 0.")
 
-    def fit(self, sample: npt.NDArray[np.generic]) -> Scaling:
+    def fit(self, sample: npt.NDArray[np.generic], together: int = 0) -> Scaling:
         """Return the scaling of an image, from a sample ``(C, pixels)``.
 
         Pixels that are not finite are ignored. A constant channel becomes zero. If percentiles miss the objects,
-        `contrast` corrects them.
+        `contrast` corrects them. If ``together`` is a number of channels, so many get one scaling, which keeps colours.
         """
+        if together:
+            common = self.fit(sample.reshape(1, -1))
+            return replace(common, offset=common.offset * together, scale=common.scale * together)
         pairs = [self._pair(channel) for channel in sample]
         notes = [
             f"Channel {number}: {note}" if len(pairs) > 1 else note

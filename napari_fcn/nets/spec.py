@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Levels = tuple[tuple[int, ...], ...]
 
-LATER_FIELDS = ("hidden", "dilate", "skips", "rates", "time", "distance")  # missing in early files; omitted if they are the default
+LATER_FIELDS = ("hidden", "dilate", "skips", "rates", "time", "distance", "colours")  # missing in early files; omitted if they are the default
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,9 @@ class NetSpec:
         Index of the time axis; None if all axes are in space. The default for ``video`` is the first axis.
     distance : bool
         Whether the network also predicts the distance to the border of the object, for the separation of objects.
+    colours : bool
+        Whether the three channels are red, green and blue: they are scaled together, and a grey image is read as three
+        equal channels.
 
     Raises
     ------
@@ -109,6 +112,7 @@ class NetSpec:
     rates: tuple[int, ...] = (2, 4, 6)
     time: int | None = None
     distance: bool = False
+    colours: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "up", self.up or ("transposed" if self.family == "fcn" else "linear"))
@@ -178,6 +182,7 @@ class NetSpec:
             hidden=0,
             original=min(1, self.original),  # in an FCN, the scores are one of the levels
             distance=False,
+            colours=False,
             time=0 if axis == self.time else None,
         )
 

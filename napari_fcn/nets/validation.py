@@ -121,8 +121,11 @@ def check_family(spec: NetSpec) -> None:
             raise ValueError(f"{name} is {shortened(value)}; it can be 0 to {last}, a whole number, or left out.")
     if spec.family == "mbconv" and spec.depth >= len(REPEATS):
         raise ValueError(f"depth is {spec.depth}; mbconv has up to {len(REPEATS) - 1} steps, as the classifier has.")
-    if not isinstance(spec.distance, bool):
-        raise ValueError(f"distance is {shortened(spec.distance)}; it can be true or false.")
+    for name in ("distance", "colours"):
+        if not isinstance(getattr(spec, name), bool):
+            raise ValueError(f"{name} is {shortened(getattr(spec, name))}; it can be true or false.")
+    if spec.colours and spec.channels != len("RGB"):
+        raise ValueError(f"The network has {spec.channels} channels; with colours it needs 3: red, green and blue.")
     if spec.distance and (spec.family not in WITH_DISTANCE or (spec.head == "levels" and not spec.original)):
         raise ValueError(f"A distance is predicted by networks of the families {', '.join(WITH_DISTANCE)}, not by heads.")
     if spec.family == "dilated" and spec.dilate not in (None, spec.depth):

@@ -142,7 +142,8 @@ def open_source(image: Any, model: Checkpoint | None, bound: Binding, settings: 
     """
     channels = model.info.spec.channels if model else bound.axes.channels(np.shape(image))
     reading = PredictSettings(channel=settings.channel, colour=settings.colour)
-    return ImageSource.open(image, bound.axes, channels, reading, bound.rgb)
+    colours = model is not None and model.info.spec.colours
+    return ImageSource.open(image, bound.axes, channels, reading, bound.rgb, colours)
 
 
 def feature_budget(memory: float | None, device: torch.device) -> int:

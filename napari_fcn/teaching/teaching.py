@@ -91,7 +91,8 @@ class Teaching:
             checkpoint = filters_only(len(self.axes.space), self.axes.channels(np.shape(image)), classes, spacing)
         self.history = saved.history
         start, present = start_model(self.history, checkpoint, classes, spacing), self.history.present
-        scaling = start.info.normaliser.fit(self.source.sample())
+        spec = start.info.spec
+        scaling = start.info.normaliser.fit(self.source.sample(), spec.channels if spec.colours else 0)
         self._context = TeachingContext(self.source, scaling, start, checkpoint.hash, self.device, bound.notes)
         self._record = record or _record_nothing
         self._protected = ProtectedAreas(self.history, saved.pins)

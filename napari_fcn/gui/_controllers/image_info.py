@@ -38,7 +38,7 @@ def describe_image(layer: Image, request: Request | None, model: ModelEntry | No
     settings = request.settings if request else PredictSettings()
     channels = _channel_names(bound, image)
     parts = [_size_text(image), _pixel_size_text(bound), _axes_text(bound, image), _loop_text(axes)]
-    if model and network.channels == 1 and channels and not bound.rgb:
+    if model and (network.channels == 1 or network.colours) and channels and not bound.rgb:
         parts.append(_channel_text(channels, settings.channel, image))
     return ImageInfo(
         " · ".join(filter(None, [*parts, *bound.remarks, _meaning_text(image)])),
@@ -80,7 +80,8 @@ def _pixel_size_warning(spacing: Sequence[float], model: ModelEntry) -> str:
 
 def _problem(image: LayerImage, bound: Binding, settings: PredictSettings, model: ModelEntry) -> str:
     try:
-        ImageSource.open(image.data, bound.axes, model.info.spec.channels, settings, bound.rgb)
+        spec = model.info.spec
+        ImageSource.open(image.data, bound.axes, spec.channels, settings, bound.rgb, spec.colours)
     except ImageError as error:
         return in_dock(error)
     return ""

@@ -193,7 +193,7 @@ class SliderExtents(QObject):
         try:
             bound = image.bind(spec, request.axes)
             axes = bound.axes
-            source = ImageSource.open(image.data, axes, spec.channels, request.settings, bound.rgb)
+            source = ImageSource.open(image.data, axes, spec.channels, request.settings, bound.rgb, spec.colours)
             grid, _ = plan_resampling(source, (bound.spacing, model.info.voxel_size), request.settings.resample)
         except ImageError:  # the dock shows why the model cannot run
             return {}
