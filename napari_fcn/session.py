@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -312,7 +312,8 @@ class Session:
             yield RunPlanned(total, plan.tile, plan.halo, name, precision, peak, notes, before, allowed)
             fallback = OomFallback(plan, self.settings.fallback)
             try:
-                for event in fallback.run(tiles, config, self._predictor_on, (before, total), work):
+                make = partial(self._predictor_on, plan=plan)
+                for event in fallback.run(tiles, config, make, (before, total), work):
                     if isinstance(event, FallbackTaken):
                         name, precision = event.device, event.precision
                     yield event
@@ -322,13 +323,13 @@ class Session:
         predicted = plan.area.size if edit is None else sum(tile.core.size for tile in tiles)
         yield RunDone(predicted, time.monotonic() - start, name, precision)
 
-    def _predictor_on(self, config: ExecutionConfig) -> Predictor:
-        """Return the network, ready to run on the device and in the precision of a fallback."""
+    def _predictor_on(self, config: ExecutionConfig, plan: TilePlan) -> Predictor:
+        """Return the network, ready to run tiles of a plan on the device and in the precision of a fallback."""
         if (config.device, config.dtype) == (self.device, self.dtype):
-            return self.predictor
+            return self.predictor.with_plan(plan)
         self._free_memory()
         choice = self._choose_backend(config.device, config.dtype)
-        return self.predictor_with(choice.create(self.checkpoint, config.device, config.dtype))
+        return self.predictor_with(choice.create(self.checkpoint, config.device, config.dtype)).with_plan(plan)
 
     def _free_memory(self) -> None:
         """Free memory for other programs: what a back end keeps for the next block, and all memory of a GPU."""

@@ -80,6 +80,12 @@ SPECS = {
     "video-3d": NetSpec("video", ndim=3, width=2, depth=2, pool=((1, 2, 2), (2,))),
     "video-time-last": NetSpec("video", ndim=3, width=2, depth=1, time=2, kernel=((3, 3, 5), (1, 3, 3))),
     "video-reflect": NetSpec("video", ndim=2, width=2, depth=2, padding="reflect", norm="none", up="transposed"),
+    "mbconv-1d": NetSpec("mbconv", ndim=1, width=2, depth=3),
+    "mbconv-2d": NetSpec("mbconv", ndim=2, channels=3, width=2, depth=2, kernel=((3,), (3,), (5,)), colours=True),
+    "mbconv-3d": NetSpec("mbconv", ndim=3, width=2, depth=2, pool=((1, 2, 2),), kernel=((3,), (1, 3, 3), (3,))),
+    "mbconv-reflect": NetSpec("mbconv", ndim=2, width=2, depth=2, padding="reflect", norm="none", up="transposed"),
+    "mbconv-dilated": NetSpec("mbconv", ndim=1, width=2, depth=3, dilate=2, padding="replicate"),
+    "mbconv-pools-of-1-and-4": NetSpec("mbconv", ndim=1, width=2, depth=3, pool=((4,), (1,), (2,))),
     "full-3d-video": NetSpec(ndim=3, width=2, depth=1, time=0, pool=((1, 2, 2),)),
 }  # fmt: skip
 

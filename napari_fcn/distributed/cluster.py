@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.distributed.predictor import DistributedPredictor
-from napari_fcn.distributed.worker import TileTask, version_differences, versions, worker_info
+from napari_fcn.distributed.worker import TileTask, openvino_version, version_differences, versions, worker_info
 from napari_fcn.errors import ClusterError
 from napari_fcn.settings import OPENVINO, TORCH
 
@@ -158,6 +158,8 @@ class Cluster:
     def __init__(self, client: Client, device: str = "auto", threads: int | None = None, is_local: bool = False):
         self._client, self._device, self._threads, self._is_local = client, device, threads, is_local
         self._device_types: dict[str, str] = {}  # address of each usable worker -> type of its device
+        self._openvino: dict[str, str] = {}  # address of each usable worker -> version, empty if it has none
+        self._needs_openvino = False
         self.refused: dict[str, str] = {}
 
     def require_workers(self) -> dict[str, int]:
@@ -225,7 +227,13 @@ class Cluster:
                 "would differ. Give --device."
             )
             return
-        self._device_types[address] = info["device"]
+        if self._needs_openvino and info["openvino"] != openvino_version():
+            self.refused[address] = (
+                f"The worker {address} has {_shown(info['openvino'])}, others have OpenVINO {openvino_version()}: "
+                "their predictions would differ. Install the same version there."
+            )
+            return
+        self._device_types[address], self._openvino[address] = info["device"], info["openvino"]
 
     def predictor_for(
         self, session: Session, origin: ImageLocation, settings: PredictSettings, kinds: Collection[str]
@@ -246,13 +254,15 @@ class Cluster:
         Raises
         ------
         ClusterError
-            If OpenVINO is requested, which workers do not use.
+            If OpenVINO is requested, and a worker lacks it or runs on a GPU.
+        DeviceError
+            If it is requested and does not run the network exactly.
         """
-        if settings.backend == OPENVINO:
-            raise ClusterError(
-                "Workers of a cluster run networks in PyTorch; --backend openvino was given. Leave out --backend or "
-                "--scheduler."
-            )
+        problem = self._openvino_problem()
+        if problem and settings.backend == OPENVINO:
+            raise ClusterError(f"{problem} Or give --backend torch.")
+        backend = TORCH if problem else session.backend_choice.name
+        self._needs_openvino = backend == OPENVINO
         task = TileTask(
             session.checkpoint.parts(),
             origin,
@@ -260,7 +270,7 @@ class Cluster:
             tuple(session.source.array.shape),
             session.scaling,
             session.spacing,
-            replace(settings, device=self._device, head="taught", backend=TORCH),  # the session has selected the head
+            replace(settings, device=self._device, head="taught", backend=backend),  # the session has selected the head
             tuple(kinds),
             versions(),
             self._threads,
@@ -268,3 +278,22 @@ class Cluster:
             session.rgb,
         )
         return DistributedPredictor(self, self._client, task)
+
+    def _openvino_problem(self) -> str:
+        """Return why the workers cannot run networks in OpenVINO, which all of them must; empty if they can."""
+        own = openvino_version()
+        if not own:
+            return "OpenVINO is not installed here. Install it with pip install 'napari-fcn[openvino]'."
+        for address, device in self._device_types.items():
+            if device != "cpu":
+                return f"OpenVINO runs networks on the CPU; the worker {address} runs on {device}. Give --device cpu."
+            if self._openvino[address] != own:
+                return (
+                    f"The worker {address} has {_shown(self._openvino[address])}, this computer has OpenVINO {own}. "
+                    "Install the same version there."
+                )
+        return ""
+
+
+def _shown(version: str) -> str:
+    return f"OpenVINO {version}" if version else "no OpenVINO"

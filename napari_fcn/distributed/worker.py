@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +82,8 @@ class WorkerPlan:
     ----------
     tile : tuple of int
         Length of a tile along each image axis.
-    device, label, precision : str
-        Device as in torch, device for the user, and number type.
+    device, label, precision, backend : str
+        Device as in torch, device and back end for the user, number type, and back end.
     peak : int
         Memory in bytes that a worker is predicted to need.
     """
@@ -93,6 +93,7 @@ class WorkerPlan:
     label: str
     precision: str
     peak: int
+    backend: str
 
 
 class TileWorker:
@@ -113,7 +114,7 @@ class TileWorker:
         block = predictor.read(tile)
         with self._lock:
             self._use_threads()
-            return encode(predictor.predict(tile, block), self.task.kinds)
+            return encode(predictor.predict_parts(tile, block), self.task.kinds)
 
     @property
     def predictor(self) -> Predictor:
@@ -127,8 +128,9 @@ class TileWorker:
         from napari_fcn.inference.predictor import Predictor
 
         session = self.session
-        backend = ConstantBlockCache(session.torch_backend)
-        return Predictor(backend, session.network_source, self.task.scaling).with_resampling(session.resampled_tiling)
+        backend = ConstantBlockCache(session.backend)
+        predictor = Predictor(backend, session.network_source, self.task.scaling)
+        return predictor.with_resampling(session.resampled_tiling).with_plan(session.plan())
 
     @cached_property
     def session(self) -> Session:
@@ -206,7 +208,6 @@ def plan_workers(worker: TileWorker, workers: int, per_host: int) -> WorkerPlan:
     per_host : int
         Number of workers that share the memory of a computer.
     """
-    from napari_fcn.inference import device as devices
     from napari_fcn.inference.budget import largest_run_budget
     from napari_fcn.inference.memory import budget, cost, run_bytes
     from napari_fcn.settings import MIN_MEMORY
@@ -222,18 +223,30 @@ def plan_workers(worker: TileWorker, workers: int, per_host: int) -> WorkerPlan:
     best = min(plans, key=lambda plan: cost(plan, device) / len(plan) * ceil(len(plan) / workers))
     precision = str(session.dtype).removeprefix("torch.")
     peak = run_bytes(session.spec, best, session.dtype, device)
-    return WorkerPlan(best.tile, str(device), devices.label(device), precision, peak)
+    choice = session.backend_choice
+    return WorkerPlan(best.tile, str(device), choice.label(device), precision, peak, choice.name)
 
 
 def worker_info(device: str) -> dict[str, str]:
-    """Return the versions of a worker, and the type of the device that it would use for the setting ``device``."""
+    """Return the versions of a worker, and the type of the device that it would use for the setting ``device``.
+
+    The version of OpenVINO is empty if it is not installed.
+    """
     from napari_fcn.inference.device import pick_device
 
     try:
         device_type = pick_device(device).type
     except DeviceError as error:
         raise ClusterError(str(error)) from error
-    return {**versions(), "device": device_type}
+    return {**versions(), "device": device_type, "openvino": openvino_version()}
+
+
+def openvino_version() -> str:
+    """Return the version of OpenVINO, empty if it is not installed."""
+    try:
+        return version("openvino")
+    except PackageNotFoundError:
+        return ""
 
 
 def versions() -> dict[str, str]:

@@ -10,7 +10,8 @@ import torch
 
 from napari_fcn.events import PreviewDone, TileDone
 from napari_fcn.inference.backends import out_of_memory
-from napari_fcn.inference.constant_blocks import ConstantBlockCache
+from napari_fcn.inference.constant_blocks import ConstantBlockCache, constant_values
+from napari_fcn.inference.partly_constant import divide, part_of
 from napari_fcn.inference.prefetch import BLOCKS_AHEAD, prefetch
 from napari_fcn.inference.previews import Preview, trimmable_sides
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_fcn.geometry import Tile
+    from napari_fcn.geometry import Tile, TilePlan
     from napari_fcn.inference.backends import Backend
     from napari_fcn.inference.resampling import ResampledSource, ResampledTiling
     from napari_fcn.inference.source import ImageSource
@@ -42,11 +43,18 @@ class Predictor:
     def __init__(self, backend: Backend, source: ImageSource | ResampledSource, scaling: Scaling) -> None:
         self.backend, self.source, self.scaling = backend, source, scaling
         self.resampled_tiling: ResampledTiling | None = None
+        self.plan: TilePlan | None = None
 
     def with_resampling(self, tiling: ResampledTiling | None) -> Predictor:
         """Return a predictor for an image whose grid is not that of the network."""
         clone = copy(self)
         clone.resampled_tiling = tiling
+        return clone
+
+    def with_plan(self, plan: TilePlan) -> Predictor:
+        """Return a predictor that may divide tiles of a plan that are partly of one constant value."""
+        clone = copy(self)
+        clone.plan = plan
         return clone
 
     def with_backend(self, backend: Backend) -> Predictor:
@@ -71,7 +79,7 @@ class Predictor:
     def run(self, tiles: Iterable[Tile], total: int, ahead: int = BLOCKS_AHEAD) -> Iterator[TileDone | PreviewDone]:
         """Yield the probabilities of each tile in order, prefetching ``ahead`` blocks; previews are not counted.
 
-        Tiles of one constant value are predicted once.
+        Tiles of one constant value, and such parts of tiles, are predicted once.
         """
         done, caching = 0, self.with_backend(ConstantBlockCache(self.backend))
         for tile, block in prefetch(self.read, tiles, ahead):
@@ -79,7 +87,24 @@ class Predictor:
                 yield PreviewDone(tile.core, caching.preview(tile, block))
                 continue
             done += 1
-            yield TileDone(tile.core, caching.predict(tile, block), done, total)
+            yield TileDone(tile.core, caching.predict_parts(tile, block), done, total)
+
+    def predict_parts(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return what `predict` returns, to 1e-5; constant parts are predicted apart, which a caching back end uses."""
+        axes = self.source.axes
+        parts: list[Tile] = []
+        if self.plan is not None and self.resampled_tiling is None and constant_values(block) is None:
+            parts = divide(tile, block, self.plan, axes.space_positions)
+        if not parts:
+            return self.predict(tile, block)
+        whole: npt.NDArray[np.float32] | None = None
+        for part in parts:
+            predicted = self.predict(part, part_of(block, part, tile, axes.space_positions))
+            if whole is None:
+                whole = np.empty((len(predicted), *tile.core.shape), np.float32)
+            whole[(slice(None), *part.core.relative_to(tile.core).slices)] = predicted
+        assert whole is not None
+        return whole
 
     def predict(
         self, tile: Tile, block: npt.NDArray[np.float32], trim: tuple[bool, bool] = (False, False)

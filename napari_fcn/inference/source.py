@@ -127,7 +127,7 @@ class ImageSource:
         if position is None:
             return self._repeated(_read(self.array, index, region)[None])
         is_one = not isinstance(self.channels, str) and len(set(self.channels)) == 1
-        one = self.channels[0] if is_one else None
+        one = int(self.channels[0]) if is_one else None
         index.insert(position, slice(None) if one is None else slice(one, one + 1))  # a slice: what every array can do
         block = np.moveaxis(_read(self.array, index, region, position), position, 0)
         if isinstance(self.channels, str):

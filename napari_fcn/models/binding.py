@@ -254,8 +254,8 @@ def read_channels(
     """
     channel = settings.channel
     if colours and not (rgb and channel is None):
-        (one,), notes = read_channels(count, 1, settings, False)
-        return (int(one),) * wanted, notes
+        one, notes = read_channels(count, 1, settings, False)
+        return (int(one[0]),) * wanted, notes
     if channel is not None:
         if wanted != 1:
             raise ImageError(f"The model reads {wanted} channels; one was chosen: {channel}. Leave it empty.")

@@ -128,9 +128,7 @@ def _stage(spec: NetSpec, inputs: int, outputs: int, level: int) -> nn.Sequentia
         blocks += _step(spec, inputs, stem, spec.kernel[level], stride, spec.dilations[level])
         inputs, stride = stem, ones
     for number in range(REPEATS[level]):
-        blocks.append(
-            InvertedResidual(spec, outputs if number else inputs, outputs, EXPANSIONS[level], level, stride)
-        )
+        blocks.append(InvertedResidual(spec, outputs if number else inputs, outputs, EXPANSIONS[level], level, stride))
         stride = ones
     return nn.Sequential(*blocks)
 

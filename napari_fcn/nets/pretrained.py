@@ -47,7 +47,9 @@ def load_encoder(net: MBConvNet, weights: Mapping[str, Tensor]) -> None:
         If kernels or widths differ from those of the classifier.
     """
     expected = list(_published(net.spec.depth))
-    layers = [m for stage in list(net.encoder)[1:] for m in stage.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
+    layers = [
+        m for stage in list(net.encoder)[1:] for m in stage.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)
+    ]
     if len(layers) != len(expected):
         raise ValueError(f"the encoder has {len(layers)} layers, the classifier {len(expected)}")
     with torch.no_grad():

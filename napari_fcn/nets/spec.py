@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 Levels = tuple[tuple[int, ...], ...]
 
-LATER_FIELDS = ("hidden", "dilate", "skips", "rates", "time", "distance", "colours")  # missing in early files; omitted if they are the default
+# missing in early files; omitted if they are the default
+LATER_FIELDS = ("hidden", "dilate", "skips", "rates", "time", "distance", "colours")
 
 
 @dataclass(frozen=True, slots=True)

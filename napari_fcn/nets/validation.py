@@ -127,7 +127,9 @@ def check_family(spec: NetSpec) -> None:
     if spec.colours and spec.channels != len("RGB"):
         raise ValueError(f"The network has {spec.channels} channels; with colours it needs 3: red, green and blue.")
     if spec.distance and (spec.family not in WITH_DISTANCE or (spec.head == "levels" and not spec.original)):
-        raise ValueError(f"A distance is predicted by networks of the families {', '.join(WITH_DISTANCE)}, not by heads.")
+        raise ValueError(
+            f"A distance is predicted by networks of the families {', '.join(WITH_DISTANCE)}, not by heads."
+        )
     if spec.family == "dilated" and spec.dilate not in (None, spec.depth):
         raise ValueError(f"dilate is {spec.dilate}; a dilated network never pools. Leave it out, or use deeplab.")
     if spec.family in ("dilated", "deeplab") and spec.up != "linear":

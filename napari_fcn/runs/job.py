@@ -171,7 +171,8 @@ def run_job(
     meta = describe(session, str(run_input.image.path), policy.settings)
     if distributed is not None:
         planned = distributed.planned
-        meta = _with_provenance(meta, {"device": planned.device, "precision": planned.precision, "backend": TORCH})
+        run = {"device": planned.device, "precision": planned.precision, "backend": planned.backend}
+        meta = _with_provenance(meta, run)
     identity = run_identity(run_input, meta, job.targets)
     digest = run_digest(identity, run_input.files)
     is_left = [not (policy.resume and is_finished(path, digest)) for path in job.targets.values()]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from napari_fcn.nets.build import Net
     from napari_fcn.nets.spec import NetSpec
     from napari_fcn.training.pictures import Picture
 
@@ -87,9 +88,8 @@ class MultitaskNet(nn.Module):
     def __init__(self, spec: NetSpec, tasks: Sequence[str], generator: torch.Generator) -> None:
         super().__init__()
         self.spec = spec
-        self.trunk: Any = replace(spec, classes=2, distance=False).build(generator)
+        self.trunk = _without_score(replace(spec, classes=2, distance=False).build(generator))
         width = self.trunk.widths[-1][1]
-        self.trunk.score = None
         self.scores = nn.ModuleDict({t: layers.CONV[spec.ndim](width, len(TASKS[t].classes), 1) for t in tasks})
         self.distances = nn.ModuleDict({t: layers.CONV[spec.ndim](width, 1, 1) for t in tasks if TASKS[t].has_objects})
 
@@ -109,6 +109,11 @@ class MultitaskNet(nn.Module):
     def spec_of(self, task: str) -> NetSpec:
         """Return the network of one task."""
         return replace(self.spec, classes=len(TASKS[task].classes), distance=task in self.distances)
+
+
+def _without_score(trunk: Any) -> Any:
+    trunk.score = None
+    return trunk
 
 
 class MultitaskTraining:
@@ -138,7 +143,8 @@ class MultitaskTraining:
             settings.batch * settings.steps,
             settings.seed,
         )
-        self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net = net
         self.average = MultitaskNet(net.spec, list(net.scores), torch.Generator().manual_seed(0)).eval()
         self.average.load_state_dict(net.state_dict())
         encoder = [p for name, p in net.named_parameters() if name.startswith("trunk.encoder")]
@@ -206,9 +212,7 @@ class MultitaskTraining:
 
     def checkpoint(self, task: str) -> Checkpoint:
         """Return the model of one task, with the averaged weights."""
-        labels = tuple(
-            ClassLabel(name, colour) for name, colour in zip(TASKS[task].classes, PALETTE, strict=False)
-        )
+        labels = tuple(ClassLabel(name, colour) for name, colour in zip(TASKS[task].classes, PALETTE, strict=False))
         info = ModelInfo(self.average.spec_of(task), Normaliser(), labels)
         return Checkpoint(info, self.average.state_of(task))
 
@@ -268,13 +272,13 @@ def _rate(progress: float) -> float:
 
 
 @torch.inference_mode()
-def score(net: nn.Module, pictures: Sequence[Picture]) -> dict[str, float]:
+def score(net: Net, pictures: Sequence[Picture]) -> dict[str, float]:
     """Return the mean Dice of foreground for each kind of picture, read at its own size."""
     scores: dict[str, list[float]] = defaultdict(list)
     for picture in pictures:
         classes = targets(picture.labels, TASKS[picture.task])
         known = classes != IGNORE
-        x = torch.from_numpy(picture.image[: net.spec.channels])[None]  # type: ignore[index,misc]
+        x = torch.from_numpy(picture.image[: net.spec.channels])[None]
         predicted = net(x)[0].argmax(0).numpy()
         value = metrics.dice((predicted > 0) & known, (classes > 0) & known, known)
         scores[f"{picture.task} {picture.kind}"].append(value)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 from scipy import ndimage
-from skimage.measure import label, regionprops
+from skimage.measure import label
 from skimage.segmentation import find_boundaries
 
 from napari_fcn.learning.labels import IGNORE

@@ -70,7 +70,8 @@ class PlaneAugmentation:
         stack = np.concatenate([picture.image, distance[None]])
         half = side / zoom / 2 * 1.42 + 4  # of the part of the picture that a turned crop can need
         centre = [rng.uniform(min(side / zoom / 2, n / 2), max(n - side / zoom / 2, n / 2)) for n in (height, width)]
-        window = tuple(slice(max(0, int(c - half)), min(n, int(c + half) + 1)) for c, n in zip(centre, (height, width), strict=True))
+        spans = zip(centre, (height, width), strict=True)
+        window = tuple(slice(max(0, int(c - half)), min(n, int(c + half) + 1)) for c, n in spans)
         part = torch.from_numpy(np.ascontiguousarray(stack[(slice(None), *window)]))[None]
         labels = torch.from_numpy(np.ascontiguousarray(picture.labels[window])).float()[None, None]
         centre = [c - w.start for c, w in zip(centre, window, strict=True)]
@@ -129,12 +130,14 @@ def jitter_stains(image: Plane, rng: np.random.Generator) -> Plane:
     return np.ascontiguousarray(np.moveaxis(hed2rgb(stains), -1, 0) * 2 - 1, dtype=np.float32)
 
 
-def change_intensities(image: Plane, is_empty: bool, rng: np.random.Generator) -> Plane:
+def change_intensities(crop: Plane, is_empty: bool, rng: np.random.Generator) -> Plane:
     """Return an image with another contrast, blur and noise; without objects, with much more contrast."""
+    image: npt.NDArray[Any] = crop
     if rng.random() < 0.2:
         image = -image
     if is_empty and rng.random() < 0.5:  # percentiles of a nearly empty image stretch its noise
-        image = (image - image.mean()) * np.float32(rng.uniform(1, 1 / max(image.std() * 2, 0.1))) + rng.uniform(-1, 0)
+        gain = rng.uniform(1, 1 / np.clip(image.std() * 2, 0.1, 1))
+        image = (image - image.mean()) * gain + rng.uniform(-1, 0)
     if rng.random() < 0.4:
         exponent = np.exp(rng.uniform(-0.6, 0.6))
         image = np.clip((image + 1) / 2, 0, None) ** exponent * 2 - 1
@@ -150,7 +153,7 @@ def change_intensities(image: Plane, is_empty: bool, rng: np.random.Generator) -
     return np.ascontiguousarray(np.clip(image, -4, 4), dtype=np.float32)
 
 
-def _jpeg(image: Plane, quality: int) -> Plane:
+def _jpeg(image: npt.NDArray[Any], quality: int) -> npt.NDArray[Any]:
     """Return an image as it comes back from a JPEG file."""
     low, high = float(image.min()), float(image.max())
     values = np.moveaxis((image - low) / max(high - low, 1e-6) * 255, 0, -1).astype(np.uint8)

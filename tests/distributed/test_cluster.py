@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,9 +21,9 @@ from napari_fcn.cli import main
 from napari_fcn.distributed import Cluster, DistributedPredictor, connect
 from napari_fcn.distributed import cluster as clusters
 from napari_fcn.distributed import predictor as predictors
-from napari_fcn.distributed.worker import WorkerPlan, versions
+from napari_fcn.distributed.worker import WorkerPlan, openvino_version, versions
 from napari_fcn.errors import ClusterError, ImageError
-from napari_fcn.events import ResultsDone, RunDone, RunPlanned
+from napari_fcn.events import ResultsDone, RunDone, RunPlanned, TileDone
 from napari_fcn.io import ImageLocation
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
@@ -286,7 +287,7 @@ class FakeClient:
 
     def submit(self, *given: Any, workers: list[str] | None, **more: Any) -> Any:
         self.submitted.append(workers)
-        result = WorkerPlan((16, 16), "cpu", "cpu", "float32", 0)
+        result = WorkerPlan((16, 16), "cpu", "cpu", "float32", 0, "torch")
         return SimpleNamespace(exception=lambda timeout: None, result=lambda timeout: result)
 
     def cancel(self, futures: list, force: bool) -> None:
@@ -404,6 +405,54 @@ def test_only_slow_stopping_of_workers_is_ignored() -> None:
         late()
 
 
-def test_openvino_is_refused_for_workers() -> None:
-    with pytest.raises(ClusterError, match="Workers of a cluster run networks in PyTorch"):
-        Cluster(None).predictor_for(None, None, PredictSettings(backend="openvino"), ())  # type: ignore[arg-type]
+def _info(openvino: str, device: str = "cpu") -> dict[str, str]:
+    return {**versions(), "device": device, "openvino": openvino}
+
+
+@pytest.mark.parametrize(
+    ("here", "worker", "problem"),
+    [
+        ("", _info(""), "OpenVINO is not installed here. Install it with pip"),
+        ("2026.4", _info(""), "The worker tcp://a has no OpenVINO, this computer has OpenVINO 2026.4"),
+        ("2026.4", _info("2026.3"), "The worker tcp://a has OpenVINO 2026.3, this computer has OpenVINO 2026.4"),
+        ("2026.4", _info("2026.4", "cuda"), "the worker tcp://a runs on cuda. Give --device cpu"),
+    ],
+)
+def test_openvino_is_refused_where_a_worker_cannot_run_it(
+    here: str, worker: dict[str, str], problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "openvino_version", lambda: here)
+    cluster = Cluster(None)  # type: ignore[arg-type]
+    cluster._check_worker("tcp://a", worker)
+    with pytest.raises(ClusterError, match=problem):
+        cluster.predictor_for(None, None, PredictSettings(backend="openvino"), ())  # type: ignore[arg-type]
+
+
+def test_a_worker_without_openvino_is_refused_if_the_others_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "openvino_version", lambda: "2026.4")
+    cluster = Cluster(None)  # type: ignore[arg-type]
+    cluster._needs_openvino = True
+    cluster._check_worker("tcp://a", _info("2026.4"))
+    cluster._check_worker("tcp://b", _info(""))
+    assert list(cluster._device_types) == ["tcp://a"]
+    assert "tcp://b has no OpenVINO, others have OpenVINO 2026.4" in cluster.refused["tcp://b"]
+
+
+@pytest.mark.skipif(not openvino_version(), reason="OpenVINO is not installed: pip install 'napari-fcn[openvino]'")
+def test_workers_predict_in_openvino_what_this_computer_predicts(
+    cluster: Cluster, folder: Path, session: Session
+) -> None:
+    settings = replace(SETTINGS, backend="openvino")
+    here = Session(session.source.array, session.checkpoint, settings=settings)
+    there = cluster.predictor_for(here, ImageLocation.from_file(folder / "image.npy"), settings, ["probabilities"])
+    assert there.planned.backend == "openvino"
+    assert there.planned.label == "cpu, OpenVINO"
+    found = np.empty((3, 125, 90), np.float32)
+    for event in there.predict(here):
+        if isinstance(event, ResultsDone):
+            found[(slice(None), *event.region.slices)] = event.results["probabilities"]
+    expected = np.empty_like(found)
+    for event in session.predict():
+        if isinstance(event, TileDone):
+            expected[(slice(None), *event.region.slices)] = event.probabilities
+    assert np.abs(found - expected).max() < 1e-5

@@ -24,12 +24,13 @@ class CountingBackend:
     device, dtype = torch.device("cpu"), torch.float32
 
     def __init__(self, predictor: Predictor) -> None:
-        self.backend, self.runs = predictor.backend, 0
+        self.backend, self.runs, self.pixels = predictor.backend, 0, 0
 
     def probabilities(
         self, block: npt.NDArray[np.float32], crop: Sequence[slice] = (), trim: tuple[bool, bool] = (False, False)
     ) -> npt.NDArray[np.float32]:
         self.runs += 1
+        self.pixels += int(np.prod(block.shape[2:]))
         return self.backend.probabilities(block, crop, trim)
 
 
