@@ -312,8 +312,7 @@ class Session:
             yield RunPlanned(total, plan.tile, plan.halo, name, precision, peak, notes, before, allowed)
             fallback = OomFallback(plan, self.settings.fallback)
             try:
-                make = partial(self._predictor_on, plan=plan)
-                for event in fallback.run(tiles, config, make, (before, total), work):
+                for event in fallback.run(tiles, config, partial(self._predictor_on, plan), (before, total), work):
                     if isinstance(event, FallbackTaken):
                         name, precision = event.device, event.precision
                     yield event
@@ -323,7 +322,7 @@ class Session:
         predicted = plan.area.size if edit is None else sum(tile.core.size for tile in tiles)
         yield RunDone(predicted, time.monotonic() - start, name, precision)
 
-    def _predictor_on(self, config: ExecutionConfig, plan: TilePlan) -> Predictor:
+    def _predictor_on(self, plan: TilePlan, config: ExecutionConfig) -> Predictor:
         """Return the network, ready to run tiles of a plan on the device and in the precision of a fallback."""
         if (config.device, config.dtype) == (self.device, self.dtype):
             return self.predictor.with_plan(plan)

@@ -38,14 +38,14 @@ class PlaneAugmentation:
         Share of the crops that keep about the size of the picture, within a factor of `near`.
     near : float
         That factor.
-    bend : float
-        Standard deviation of the bending, in pixels of the crop.
+    elastic : float
+        Standard deviation of the elastic deformation, in pixels of the crop.
     """
 
     diameters: tuple[float, float] = (7.0, 100.0)
     native: float = 0.5
     near: float = 1.5
-    bend: float = 2.0
+    elastic: float = 2.0
 
     def crop(self, picture: Picture, side: int, rng: np.random.Generator) -> tuple[Plane, Any, Plane]:
         """Return image (3, side, side), labels (side, side), and distance (side, side), 0 without objects."""
@@ -80,7 +80,7 @@ class PlaneAugmentation:
             part = F.interpolate(part, size=size, mode="bilinear", antialias=True, align_corners=False)
             labels = F.interpolate(labels, size=size, mode="nearest-exact")
             centre, zoom = [c * zoom for c in centre], 1.0
-        grid = _grid(side, zoom, centre, part.shape[2:], self.bend, rng)
+        grid = _grid(side, zoom, centre, part.shape[2:], self.elastic, rng)
         warped = F.grid_sample(part, grid, mode="bilinear", padding_mode="reflection", align_corners=False)[0].numpy()
         inside = (grid.abs() <= 1).all(-1)[0].numpy()
         numbers = F.grid_sample(labels, grid, mode="nearest", padding_mode="border", align_corners=False)[0, 0].numpy()
@@ -88,13 +88,13 @@ class PlaneAugmentation:
 
 
 def _grid(
-    side: int, zoom: float, centre: Sequence[float], shape: Sequence[int], bend: float, rng: np.random.Generator
+    side: int, zoom: float, centre: Sequence[float], shape: Sequence[int], elastic: float, rng: np.random.Generator
 ) -> torch.Tensor:
-    """Return the positions of a turned, mirrored and bent crop, in the coordinates of `torch` (-1 to 1)."""
+    """Return the positions of a turned, mirrored and deformed crop, in the coordinates of `torch` (-1 to 1)."""
     axis = (torch.arange(side, dtype=torch.float32) - (side - 1) / 2) / zoom
     y, x = torch.meshgrid(axis, axis, indexing="ij")
-    if bend and rng.random() < 0.5:
-        field = torch.from_numpy(rng.normal(0, bend / zoom, (1, 2, 6, 6)).astype(np.float32))
+    if elastic and rng.random() < 0.5:
+        field = torch.from_numpy(rng.normal(0, elastic / zoom, (1, 2, 6, 6)).astype(np.float32))
         field = F.interpolate(field, size=(side, side), mode="bicubic", align_corners=True)[0]
         y, x = y + field[0], x + field[1]
     angle = rng.uniform(0, 2 * np.pi) if rng.random() < 0.5 else rng.integers(4) * np.pi / 2
