@@ -17,6 +17,7 @@ from napari_fcn.cli.predict import predict
 from napari_fcn.cli.receptive_field import certify, field
 from napari_fcn.cli.terminal import ReaderGoneError, plain, say
 from napari_fcn.cli.train import recipe, train
+from napari_fcn.cli.train_tasks import train_tasks
 from napari_fcn.errors import FcnError, UsageError
 from napari_fcn.nets.validation import NETWORKS
 from napari_fcn.settings import OutputSettings, PredictSettings, TeachSettings, TrainSettings
@@ -143,6 +144,22 @@ def _add_training(commands: Any) -> None:
     to_train.add_argument("--resume", action="store_true", help="resume an interrupted run")
     to_train.add_argument("--json", action="store_true", help="a line of JSON for each epoch on standard output")
     add_options(to_train, TrainSettings)
+
+    to_tasks = commands.add_parser("train-tasks", help="train the shipped 2-D models: one trunk, a head for each task")
+    to_tasks.set_defaults(run=train_tasks)
+    to_tasks.add_argument("data", type=Path, help="folder with the data sets of the model cards")
+    to_tasks.add_argument("folder", type=Path, help="folder to write; a training that is unfinished there is continued")
+    to_tasks.add_argument("--spec", default="mbconv", help="the trunk; default: that of EfficientNet-Lite0")
+    to_tasks.add_argument(
+        "--encoder",
+        choices=("imagenet", "none"),
+        default="imagenet",
+        help="weights of the encoder at the start: of a classifier of photographs (extra pretrained), or random",
+    )
+    to_tasks.add_argument("--without", default="", metavar="SET,SET", help="data sets that are left out")
+    to_tasks.add_argument("--epochs", type=WHOLE_NUMBER, default=30, help="number of epochs")
+    to_tasks.add_argument("--steps", type=WHOLE_NUMBER, default=100, help="batches in each epoch")
+    to_tasks.add_argument("--json", action="store_true", help="a line of JSON for each epoch on standard output")
 
     to_prepare = commands.add_parser("recipe", help="write the training folder of a shipped 3-D or video model")
     to_prepare.set_defaults(run=recipe)

@@ -40,6 +40,7 @@ from napari_fcn.events.teaching import (
 from napari_fcn.events.training import (
     EpochDone,
     LabelsFound,
+    TasksEpochDone,
 )
 
 OLD_NAMES = {  # names of version 0.1.0
@@ -80,6 +81,7 @@ __all__ = [
     "RunPlanned",
     "StepDone",
     "StrokesScored",
+    "TasksEpochDone",
     "TileDone",
     "UncertaintyDone",
 ]

@@ -67,3 +67,23 @@ class EpochDone:
     scores: dict[str, float]
     best: bool
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TasksEpochDone:
+    """One epoch of a training of several tasks has finished; its state and a model for each task are on disk.
+
+    Attributes
+    ----------
+    epoch, epochs : int
+        Epochs finished so far, and planned.
+    losses : dict of str to float
+        Mean loss of the classes of each task.
+    seconds : float
+        Duration of the epoch.
+    """
+
+    epoch: int
+    epochs: int
+    losses: dict[str, float]
+    seconds: float

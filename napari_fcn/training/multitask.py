@@ -18,11 +18,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from napari_fcn.errors import ModelError
+from napari_fcn.events import TasksEpochDone
 from napari_fcn.learning.labels import IGNORE
-from napari_fcn.models.card import ClassLabel, ModelInfo
 from napari_fcn.models.checkpoint import Checkpoint
-from napari_fcn.models.normalise import Normaliser
-from napari_fcn.models.recipe import PALETTE
 from napari_fcn.nets import layers
 from napari_fcn.storage import replace_file
 from napari_fcn.training import metrics
@@ -34,10 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from napari_fcn.models.card import ModelInfo
     from napari_fcn.nets.build import Net
     from napari_fcn.nets.spec import NetSpec
     from napari_fcn.training.pictures import Picture
 
+SHARES = {"nuclei": 0.5, "cells": 0.25, "membranes": 0.1, "organelles": 0.15}  # of the crops
 AVERAGE_DECAY = 0.995
 WARM_UP = 0.04
 DISTANCE_WEIGHT = 2.0  # of the smooth L1 loss, which is small beside the cross entropy
@@ -92,6 +92,9 @@ class MultitaskNet(nn.Module):
         width = self.trunk.widths[-1][1]
         self.scores = nn.ModuleDict({t: layers.CONV[spec.ndim](width, len(TASKS[t].classes), 1) for t in tasks})
         self.distances = nn.ModuleDict({t: layers.CONV[spec.ndim](width, 1, 1) for t in tasks if TASKS[t].has_objects})
+        for head in (*self.scores.values(), *self.distances.values()):
+            nn.init.kaiming_normal_(head.weight, nonlinearity="relu", generator=generator)  # type: ignore[arg-type]
+            nn.init.zeros_(head.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the finest features (N, width, Y, X) of images (N, channels, Y, X)."""
@@ -129,12 +132,19 @@ class MultitaskTraining:
         Settings.
     folder : Path
         Where the state and the models are written.
+    infos : mapping of str to ModelInfo
+        Description of the model of each task; its scores are added.
     """
 
     def __init__(
-        self, net: MultitaskNet, pictures: Sequence[Picture], settings: MultitaskSettings, folder: Path
+        self,
+        net: MultitaskNet,
+        pictures: Sequence[Picture],
+        settings: MultitaskSettings,
+        folder: Path,
+        infos: Mapping[str, ModelInfo],
     ) -> None:
-        self.settings, self.folder = settings, folder
+        self.settings, self.folder, self.infos = settings, folder, dict(infos)
         self.validation = [p for p in pictures if p.is_validation and p.task in settings.shares]
         self.crops = PlaneCrops(
             [p for p in pictures if not p.is_validation],
@@ -165,14 +175,23 @@ class MultitaskTraining:
         """The file with the state of the training."""
         return self.folder / "training.state"
 
-    def run(self) -> Iterator[dict[str, Any]]:
-        """Train the remaining epochs; yield epoch, loss and scores after each."""
+    def run(self) -> Iterator[TasksEpochDone]:
+        """Train the remaining epochs; yield an event after each."""
         while self.epoch < self.settings.epochs:
             start = time.monotonic()
-            loss = self._run_epoch()
+            losses = self._run_epoch()
             self.epoch += 1
             self._save()
-            yield {"epoch": self.epoch, "loss": loss, "seconds": time.monotonic() - start}
+            yield TasksEpochDone(self.epoch, self.settings.epochs, losses, time.monotonic() - start)
+
+    def validate(self) -> Iterator[tuple[str, dict[str, float]]]:
+        """Score each model on its validation pictures, write the scores into its card, and yield task and scores."""
+        for task in self.net.scores:
+            scores = score(self.checkpoint(task).net(), [p for p in self.validation if p.task == task])
+            info = self.infos[task]
+            self.infos[task] = replace(info, card=replace(info.card, scores=scores))
+            self.checkpoint(task).save(self.folder / f"{task}.safetensors")
+            yield task, scores
 
     def _run_epoch(self) -> dict[str, float]:
         settings, names = self.settings, list(TASKS)
@@ -212,9 +231,7 @@ class MultitaskTraining:
 
     def checkpoint(self, task: str) -> Checkpoint:
         """Return the model of one task, with the averaged weights."""
-        labels = tuple(ClassLabel(name, colour) for name, colour in zip(TASKS[task].classes, PALETTE, strict=False))
-        info = ModelInfo(self.average.spec_of(task), Normaliser(), labels)
-        return Checkpoint(info, self.average.state_of(task))
+        return Checkpoint(replace(self.infos[task], spec=self.average.spec_of(task)), self.average.state_of(task))
 
     def _identity(self) -> str:
         return json.dumps([self.net.spec.to_dict(), asdict(self.settings)], sort_keys=True)
@@ -273,7 +290,7 @@ def _rate(progress: float) -> float:
 
 @torch.inference_mode()
 def score(net: Net, pictures: Sequence[Picture]) -> dict[str, float]:
-    """Return the mean Dice of foreground for each kind of picture, read at its own size."""
+    """Return the mean Dice of all classes but the first, for all pictures and for each kind, in their own size."""
     scores: dict[str, list[float]] = defaultdict(list)
     for picture in pictures:
         classes = targets(picture.labels, TASKS[picture.task])
@@ -281,5 +298,6 @@ def score(net: Net, pictures: Sequence[Picture]) -> dict[str, float]:
         x = torch.from_numpy(picture.image[: net.spec.channels])[None]
         predicted = net(x)[0].argmax(0).numpy()
         value = metrics.dice((predicted > 0) & known, (classes > 0) & known, known)
-        scores[f"{picture.task} {picture.kind}"].append(value)
+        scores["dice"].append(value)
+        scores[f"dice_{picture.kind}"].append(value)
     return {kind: round(float(np.mean(values)), 4) for kind, values in sorted(scores.items())}
