@@ -44,7 +44,7 @@ def load_encoder(net: MBConvNet, weights: Mapping[str, Tensor]) -> None:
     Raises
     ------
     ValueError
-        If kernels or widths differ from those of the classifier.
+        If kernels or widths differ from those of the classifier, or weights are missing.
     """
     expected = list(_published(net.spec.depth))
     layers = [
@@ -52,6 +52,8 @@ def load_encoder(net: MBConvNet, weights: Mapping[str, Tensor]) -> None:
     ]
     if len(layers) != len(expected):
         raise ValueError(f"the encoder has {len(layers)} layers, the classifier {len(expected)}")
+    if missing := [name for name in expected if f"{name}.weight" not in weights]:
+        raise ValueError(f"the weights lack {missing[0]}")
     with torch.no_grad():
         for layer, name in zip(layers, expected, strict=True):
             if isinstance(layer, nn.Conv2d):
