@@ -227,13 +227,14 @@ class Cluster:
                 "would differ. Give --device."
             )
             return
-        if self._needs_openvino and info["openvino"] != openvino_version():
+        openvino = info.get("openvino", "")
+        if self._needs_openvino and openvino != openvino_version():
             self.refused[address] = (
-                f"The worker {address} has {_shown(info['openvino'])}, others have OpenVINO {openvino_version()}: "
+                f"The worker {address} has {_shown(openvino)}, others have OpenVINO {openvino_version()}: "
                 "their predictions would differ. Install the same version there."
             )
             return
-        self._device_types[address], self._openvino[address] = info["device"], info["openvino"]
+        self._device_types[address], self._openvino[address] = info["device"], openvino
 
     def predictor_for(
         self, session: Session, origin: ImageLocation, settings: PredictSettings, kinds: Collection[str]
