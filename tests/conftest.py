@@ -20,12 +20,14 @@ hypothesis.settings.load_profile("ci")  # another one: pytest --hypothesis-profi
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the windows of a file in one process where tests run in several (pytest -n 2 --dist loadgroup).
+    """Keep tests in one process that share windows or what a file prepares once (pytest -n 2 --dist loadgroup).
 
     Each process has a display of its own (pytest-xvfb), because the keyboard of a display has one owner.
     """
     for item in items:
-        if "gui" in item.path.parts:
+        definitions = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
+        is_shared = any(definition.scope == "module" for found in definitions for definition in found[-1:])
+        if is_shared or "gui" in item.path.parts:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 

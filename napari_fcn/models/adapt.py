@@ -129,6 +129,24 @@ def _with_new_head(model: Checkpoint) -> Checkpoint:
     return Checkpoint(replace(model.info, origin=()), model.weights)
 
 
+def to_grey(model: Checkpoint) -> Checkpoint:
+    """Return a model of colours as one that reads one channel, with the same predictions on grey images.
+
+    A grey image is read as three equal channels, so the kernels of its first convolutions may be summed over them
+    before. A model that was taught, or that reads no colours, is returned unchanged.
+    """
+    spec = model.info.spec
+    if not spec.colours or spec.head != "score":
+        return model
+    grey = replace(spec, channels=1, colours=False)
+    shapes = {name: tensor.shape for name, tensor in grey.build().state_dict().items()}
+    weights = {
+        name: tensor if tensor.shape == shapes[name] else tensor.sum(1, keepdim=True)
+        for name, tensor in model.weights.items()
+    }
+    return Checkpoint(replace(model.info, spec=grey), weights)
+
+
 def inflate_to_3d(model: Checkpoint) -> Checkpoint:
     """Return a 2-D model as a 3-D model with the same predictions, plane by plane.
 

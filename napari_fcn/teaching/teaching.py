@@ -10,7 +10,7 @@ import torch
 
 from napari_fcn import events
 from napari_fcn.inference.device import pick_device
-from napari_fcn.models.adapt import filters_only, with_classes
+from napari_fcn.models.adapt import filters_only, to_grey, with_classes
 from napari_fcn.settings import TeachSettings
 from napari_fcn.teaching import prediction
 from napari_fcn.teaching.candidates import CandidateScheduler
@@ -86,6 +86,9 @@ class Teaching:
         self.settings, saved = settings or TeachSettings(), saved or SavedSession()
         self.device = pick_device(self.settings.device)
         bound = bind_to_teach(image, checkpoint, axes, rgb)
+        parent = "" if checkpoint is None else checkpoint.hash
+        if checkpoint is not None and not bound.rgb:
+            checkpoint = to_grey(checkpoint)
         self.axes, self.source = bound.axes, open_source(image, checkpoint, bound, self.settings)
         if checkpoint is None:
             checkpoint = filters_only(len(self.axes.space), self.axes.channels(np.shape(image)), classes, spacing)
@@ -93,7 +96,7 @@ class Teaching:
         start, present = start_model(self.history, checkpoint, classes, spacing), self.history.present
         spec = start.info.spec
         scaling = start.info.normaliser.fit(self.source.sample(), spec.channels if spec.colours else 0)
-        self._context = TeachingContext(self.source, scaling, start, checkpoint.hash, self.device, bound.notes)
+        self._context = TeachingContext(self.source, scaling, start, parent or checkpoint.hash, self.device, bound.notes)
         self._record = record or _record_nothing
         self._protected = ProtectedAreas(self.history, saved.pins)
         self._label_history = LabelHistory(self.source.shape, saved.load_samples)

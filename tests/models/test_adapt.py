@@ -21,12 +21,15 @@ from napari_fcn.models.adapt import (
     make_teachable,
     new_model,
     start_with_classes,
+    to_grey,
     with_classes,
 )
 from napari_fcn.models.card import ClassLabel, ModelCard
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets import NetSpec
 from napari_fcn.sample_data import cells
+from napari_fcn.settings import TeachSettings
+from napari_fcn.teaching.teaching import Teaching
 
 TINY = NetSpec(width=2, depth=1, classes=3)
 FEW = (0.7, 2.0)
@@ -276,3 +279,30 @@ def test_classes_that_do_not_fit_the_head_are_rejected() -> None:
         replace(model.info, classes=TWO_CLASSES)
     with pytest.raises(ValueError, match="0 classes are named for a network with 3"):
         replace(model.info, original=())
+
+
+COLOURS = NetSpec("mbconv", channels=3, classes=3, width=4, depth=2, colours=True)
+
+
+@pytest.mark.parametrize("spec", [COLOURS, NetSpec(channels=3, classes=3, width=4, depth=1, colours=True)])
+def test_a_model_of_colours_predicts_the_same_on_a_grey_image_when_it_reads_one_channel(spec: NetSpec) -> None:
+    model = net_contract.checkpoint(spec)
+    grey = to_grey(model)
+    assert (grey.info.spec.channels, grey.info.spec.colours) == (1, False)
+    x = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(logits_of(grey, x), logits_of(model, x.repeat(1, 3, 1, 1)), atol=1e-4)
+
+
+def test_a_model_without_colours_or_with_a_taught_head_is_not_changed() -> None:
+    plain, taught = net_contract.checkpoint(TINY), make_teachable(net_contract.checkpoint(COLOURS), sigmas=FEW)
+    assert to_grey(plain) is plain
+    assert to_grey(taught) is taught
+
+
+@pytest.mark.parametrize(("shape", "channels"), [((40, 48), 1), ((40, 48, 3), 3)])
+def test_teaching_reads_as_many_channels_as_the_image_has(shape: tuple[int, ...], channels: int) -> None:
+    image = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+    start = net_contract.checkpoint(COLOURS)
+    teaching = Teaching(image, start, rgb=len(shape) == 3, settings=TeachSettings(device="cpu"))
+    assert teaching._context.start.info.spec.channels == channels
+    assert teaching._context.parent_hash == start.hash
