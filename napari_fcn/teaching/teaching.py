@@ -96,7 +96,8 @@ class Teaching:
         start, present = start_model(self.history, checkpoint, classes, spacing), self.history.present
         spec = start.info.spec
         scaling = start.info.normaliser.fit(self.source.sample(), spec.channels if spec.colours else 0)
-        self._context = TeachingContext(self.source, scaling, start, parent or checkpoint.hash, self.device, bound.notes)
+        parent = parent or checkpoint.hash
+        self._context = TeachingContext(self.source, scaling, start, parent, self.device, bound.notes)
         self._record = record or _record_nothing
         self._protected = ProtectedAreas(self.history, saved.pins)
         self._label_history = LabelHistory(self.source.shape, saved.load_samples)
