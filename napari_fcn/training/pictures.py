@@ -7,7 +7,7 @@ validation. A group holds pictures of one larger picture, organ, animal or movie
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from skimage.segmentation import find_boundaries
 
 from napari_fcn.learning.labels import IGNORE
 from napari_fcn.models.normalise import Normaliser
+from napari_fcn.training.groups import picture_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     Pixels = npt.NDArray[Any]
 
+TILED = ("dsb2018", "dsb2018_more")  # sets of tiles of larger pictures
 DEFAULT_DIAMETER = 20.0  # pixels, of objects in a picture without any
 
 
@@ -108,14 +110,28 @@ def median_diameter(labels: Pixels) -> float:
 
 
 def read_all(data: Path, without: Iterable[str] = ()) -> list[Picture]:
-    """Return the pictures of all data sets but those named; a set whose folder is missing is left out too."""
+    """Return the pictures of all data sets but those named; a set whose folder is missing is left out too.
+
+    Training pictures that were cut from one larger picture with a validation picture are left out.
+    """
     left_out = set(without)
-    return [
+    found = [
         picture
         for name, read in SOURCES.items()
         if name not in left_out and (data / name).is_dir()
         for picture in read(data, name)
     ]
+    return _without_shared(data, found)
+
+
+def _without_shared(data: Path, pictures: list[Picture]) -> list[Picture]:
+    """Return the pictures without those for training that share a group with one for validation."""
+    tiles = [picture for picture in pictures if picture.name.split("/")[0] in TILED]
+    numbers = picture_groups([tifffile.imread(data / f"{picture.name}_image.tif") for picture in tiles])
+    groups = {id(tile): f"{TILED[0]}/{number}" for tile, number in zip(tiles, numbers, strict=True)}
+    grouped = [replace(p, group=groups[id(p)]) if id(p) in groups else p for p in pictures]
+    held = {picture.group for picture in grouped if picture.is_validation}
+    return [picture for picture in grouped if picture.is_validation or picture.group not in held]
 
 
 def _pairs(folder: Path) -> Iterator[tuple[str, Pixels, Pixels]]:
