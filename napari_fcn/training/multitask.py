@@ -62,7 +62,7 @@ class MultitaskSettings:
     """
 
     shares: Mapping[str, float]
-    side: int = 224
+    side: int = 192
     batch: int = 8
     epochs: int = 30
     steps: int = 100
