@@ -138,6 +138,7 @@ def test_images_of_every_type_are_segmented(
             notes = " ".join(result.notes)
             assert ("constant" in notes) == (case in ("constant", "one pixel"))
             assert ("NaN" in notes) == (case == "not a number")
+            dock.viewer.layers.clear()
 
 
 def test_a_pyramid_is_segmented_at_full_resolution(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
