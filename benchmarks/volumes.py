@@ -26,8 +26,10 @@ from napari_fcn.models.zoo import path_of
 from napari_fcn.nets.convert import copy_weights
 from napari_fcn.settings import TrainSettings
 from napari_fcn.training.dataset import LabelledImage, read_folder
+from napari_fcn.training.setup import Training
 from napari_fcn.training.shipped_datasets import prepare
-from napari_fcn.training.train import Training, train, validate
+from napari_fcn.training.train import train
+from napari_fcn.training.validation import validate
 
 if TYPE_CHECKING:
     from napari_fcn.nets.build import Net

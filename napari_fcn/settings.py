@@ -24,6 +24,7 @@ DEVICES = (AUTO, "cpu", "cuda", "mps")
 PRECISIONS = (AUTO, "float32", "bfloat16", "float16")
 COLOURS = ("luminance", "haematoxylin", "eosin", "dab")
 TORCH, OPENVINO = "torch", "openvino"
+SWITCH = (AUTO, "on", "off")
 MIN_MEMORY = 0.1  # GiB
 RESULT_KINDS = ("classes", "probabilities", "probabilities8", "objects")
 ZARR = ".ome.zarr"
@@ -178,6 +179,32 @@ class TrainSettings(Settings):
     )
     epochs: int = option(100, "Epochs", "Passes over the training images.", minimum=1)
     crops: int = option(4, "Crops", "Random crops from each image in an epoch.", minimum=1)
+    flips: str = option(
+        AUTO,
+        "Mirror images",
+        "Also train on mirror images. Classes that a mirror exchanges, such as left and right, cannot be learnt from "
+        "them: auto mirrors only along axes on which no class lies on the same side of another in most images. on: "
+        "along all axes; off: along none.",
+        choices=SWITCH,
+    )
+    right_angles: str = option(
+        AUTO,
+        "Right angles",
+        "Also turn crops by multiples of 90 degrees, in planes of equal pixel size and patch size. auto: only in "
+        "planes whose axes auto also mirrors. on: in all planes; off: in none.",
+        choices=SWITCH,
+    )
+    zoom: tuple[float, ...] = option(
+        (0.5, 2.0),
+        "Zoom",
+        "Smallest and largest random magnification of a crop, such as 0.8,1.25. 1: off.",
+        minimum=0.05,
+        maximum=20,
+    )
+    elastic: bool = option(True, "Elastic", "Also deform crops by smooth random displacements of about 3 pixels.")
+    intensity: bool = option(
+        True, "Intensity", "Also change gamma, contrast and brightness of crops, blur them, and add noise, at random."
+    )
     patch: tuple[int, ...] = option(
         (),
         "Patch",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from napari_fcn.cli.flags import collect
 from napari_fcn.cli.terminal import put_json, say
 from napari_fcn.errors import OutputExistsError
-from napari_fcn.events import LabelsFound
+from napari_fcn.events import EpochDone, LabelsFound
 from napari_fcn.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def train(arguments: argparse.Namespace) -> None:
         _refuse_replacing(training)
     first = None
     for event in epochs(training, arguments.resume):
-        if isinstance(event, LabelsFound):
-            for line in (event.line, *event.notes):
+        if not isinstance(event, EpochDone):
+            for line in (event.line, *event.notes) if isinstance(event, LabelsFound) else event.notes:
                 say(line)
             continue
         first = event.epoch if first is None else first

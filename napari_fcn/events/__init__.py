@@ -38,6 +38,7 @@ from napari_fcn.events.teaching import (
     UncertaintyDone,
 )
 from napari_fcn.events.training import (
+    AugmentationChosen,
     EpochDone,
     LabelsFound,
     TasksEpochDone,
@@ -55,6 +56,7 @@ OLD_NAMES = {  # names of version 0.1.0
 }
 
 __all__ = [
+    "AugmentationChosen",
     "BorderTrustDone",
     "CandidateEvaluated",
     "Certified",

@@ -43,6 +43,22 @@ class LabelsFound:
 
 
 @dataclass(frozen=True, slots=True)
+class AugmentationChosen:
+    """It was decided along which axes crops are mirrored; training has not started.
+
+    Attributes
+    ----------
+    directed : tuple of int
+        Axes along which classes differ in direction: crops are not mirrored there under auto.
+    notes : tuple of str
+        Sentences for the user: what was decided, and why.
+    """
+
+    directed: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EpochDone:
     """One epoch of training has finished.
 

@@ -21,7 +21,7 @@ from napari_fcn.training.augment import Augmentation
 from napari_fcn.training.targets import TARGETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -50,6 +50,8 @@ class LabelledImage:
         ``(*space)`` label values.
     notes : tuple of str
         Sentences for the user about conversions.
+    picture : str
+        The picture that the image is a part of, as the planes of a volume are; empty if it is a picture of its own.
     """
 
     name: str
@@ -57,6 +59,7 @@ class LabelledImage:
     views: tuple[npt.NDArray[np.float32], ...]
     labels: npt.NDArray[np.generic]
     notes: tuple[str, ...] = ()
+    picture: str = ""
 
 
 def read_numbers(path: Path) -> tuple[npt.NDArray[Any], bool | None]:
@@ -163,12 +166,20 @@ def _planes(
             tuple(np.ascontiguousarray(planes[i]) for planes in planes_of_views),
             plane,
             () if i else notes,
+            name,
         )
         for i, plane in enumerate(label_planes)
     ]
 
 
-def _per_axis(name: str, given: Sequence[Any], ndim: int) -> tuple[Any, ...]:
+def per_axis(name: str, given: Sequence[Any], ndim: int) -> tuple[Any, ...]:
+    """Return one number for each axis, from one for all or one for each.
+
+    Raises
+    ------
+    ImageError
+        If there is another number of them.
+    """
     if len(given) not in (1, ndim):
         raise ImageError(
             f"The {name} {tuple(given)} has {len(given)} numbers; give one, or one for each of {ndim} axes."
@@ -184,11 +195,13 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     images : sequence of LabelledImage
         The images.
     settings : TrainSettings
-        Target, patch, spacing, number of crops, inversion, balance of kinds, and seed.
+        Target, patch, spacing, number of crops, augmentation, balance of kinds, and seed.
     time : int, optional
         The time axis of the images.
     spacing : sequence of float, optional
         Pixel size along each axis, if the settings have none; if empty, all are equal.
+    directed : collection of int, optional
+        Axes along which classes differ in direction, as for `Augmentation.of`.
 
     Attributes
     ----------
@@ -207,13 +220,14 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         settings: TrainSettings,
         time: int | None = None,
         spacing: Sequence[float] = (),
+        directed: Collection[int] = (),
     ) -> None:
         self.images, self.settings, self.epoch = images, settings, 0
         ndim = images[0].labels.ndim
-        self.patch = _per_axis("patch", settings.patch or (PATCH_SIDES[ndim],), ndim)
-        relative = _per_axis("spacing", settings.spacing or tuple(spacing) or (1.0,), ndim)
+        self.patch = per_axis("patch", settings.patch or (PATCH_SIDES[ndim],), ndim)
+        relative = per_axis("spacing", settings.spacing or tuple(spacing) or (1.0,), ndim)
         self.target = TARGETS[settings.target]
-        self.augmentation = Augmentation(invert=settings.invert, time=time, spacing=relative)
+        self.augmentation = Augmentation.of(settings, relative, time, directed)
         sizes = Counter(image.kind for image in images)
         weights = np.array([sizes[image.kind] ** (settings.balance - 1) for image in images])
         self.probabilities = weights / weights.sum()

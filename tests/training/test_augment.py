@@ -1,11 +1,15 @@
 """Augmented crops and their labels."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from napari_fcn.settings import TrainSettings
 from napari_fcn.training.augment import Augmentation
 
 SEEDS = st.integers(0, 2**16)
@@ -129,3 +133,69 @@ def test_thick_planes_are_deformed_less_and_not_transposed() -> None:
     assert any(np.argmax(slope) != 0 for slope in slopes["cubes"])
     across = {name: np.mean([sorted(slope)[0] for slope in result]) for name, result in slopes.items()}
     assert across["apart"] < across["cubes"] / 2
+
+
+def grids(**how: Any) -> set[bytes]:
+    """Return the different crops of a square of numbers, without deformation."""
+    labels = np.arange(16).reshape(4, 4)
+    still = Augmentation(scale=(1.0, 1.0), elastic_sigma=0, **how)
+    return {
+        still.crop(labels[None].astype(np.float32), labels, (4, 4), np.random.default_rng(s))[1].tobytes()
+        for s in range(80)
+    }
+
+
+def symmetries(*matrices: tuple[int, ...]) -> set[bytes]:
+    """Return the square of numbers under symmetries of a square, each given as flip y, flip x, transpose."""
+    square = np.arange(16).reshape(4, 4)
+    flipped = (np.flip(square, tuple(axis for axis in (0, 1) if flips[axis])) for flips in matrices)
+    return {
+        np.ascontiguousarray(one.T if flips[2] else one).tobytes() for one, flips in zip(flipped, matrices, strict=True)
+    }
+
+
+def test_mirrors_and_turns_are_chosen_separately() -> None:
+    assert grids(flip_axes=(), rotate_axes=()) == symmetries((0, 0, 0))
+    assert grids(flip_axes=(1,), rotate_axes=()) == symmetries((0, 0, 0), (0, 1, 0))
+    assert grids(rotate_axes=()) == symmetries(*((y, x, 0) for y in (0, 1) for x in (0, 1)))
+    assert len(grids()) == 8
+
+
+def test_turns_without_mirrors_are_proper_rotations() -> None:
+    square = np.arange(16).reshape(4, 4)
+    turned = {np.ascontiguousarray(np.rot90(square, k)).tobytes() for k in range(4)}
+    assert grids(flip_axes=()) == turned
+
+
+@settings(max_examples=40)
+@given(SEEDS)
+def test_turns_of_volumes_keep_their_handedness(seed: int) -> None:
+    cube = np.zeros((3, 3, 3), np.int64)
+    cube[2, 1, 1], cube[1, 2, 1], cube[1, 1, 2] = 1, 2, 3
+    image = cube[None].astype(np.float32)
+    plain = Augmentation(scale=(1, 1), elastic_sigma=0, flip_axes=())
+    _, cut = plain.crop(image, cube, (3, 3, 3), np.random.default_rng(seed))
+    axes = np.stack([np.argwhere(cut == k)[0] - 1 for k in (1, 2, 3)])
+    assert round(np.linalg.det(axes)) == 1
+
+
+def test_settings_switch_each_change_off() -> None:
+    off = TrainSettings(flips="off", right_angles="off", zoom=(1,), elastic=False, intensity=False)
+    still = Augmentation.of(off, (1.0, 1.0))
+    image = np.random.default_rng(0).normal(size=(2, 12, 12)).astype(np.float32)
+    crop, cut = still.crop(image, np.arange(144).reshape(12, 12), (12, 12), np.random.default_rng(1))
+    np.testing.assert_allclose(crop, image, atol=1e-6)
+    np.testing.assert_array_equal(cut, np.arange(144).reshape(12, 12))
+    for change in ({"zoom": (2,)}, {"elastic": True}, {"intensity": True}, {"invert": True}, {"flips": "on"}):
+        moved = Augmentation.of(replace(off, **change), (1.0, 1.0))  # type: ignore[arg-type]
+        crops = [
+            moved.crop(image, np.arange(144).reshape(12, 12), (12, 12), np.random.default_rng(s))[0] for s in (1, 2)
+        ]
+        assert max(np.abs(one - image).max() for one in crops) > 0.1, change
+
+
+def test_under_auto_directed_axes_are_neither_mirrored_nor_exchanged() -> None:
+    chosen = Augmentation.of(TrainSettings(), (1.0, 1.0, 1.0), directed=(1,))
+    assert chosen.flip_axes == chosen.rotate_axes == (0, 2)
+    stated = Augmentation.of(TrainSettings(flips="on", right_angles="off"), (1.0, 1.0, 1.0), directed=(1,))
+    assert (stated.flip_axes, stated.rotate_axes) == (None, ())

@@ -16,14 +16,16 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from napari_fcn.errors import FcnError, ImageError, ModelError
-from napari_fcn.events import EpochDone, LabelsFound
+from napari_fcn.events import AugmentationChosen, EpochDone, LabelsFound
 from napari_fcn.learning.labels import IGNORE
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets import NetSpec
 from napari_fcn.settings import TrainSettings
 from napari_fcn.training.dataset import LabelledImage
 from napari_fcn.training.metrics import dice
-from napari_fcn.training.train import Trainer, Training, train, validate
+from napari_fcn.training.setup import Training
+from napari_fcn.training.train import Trainer, train
+from napari_fcn.training.validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -62,7 +64,7 @@ def training(folder: Path, name: str = "out", spec: NetSpec = SPEC, **settings: 
 
 def run(training: Training, epochs: int | None = None, resume: bool = False) -> list[EpochDone]:
     """Return the events of some epochs, then close the training as when it is cancelled."""
-    events = cast("Generator[LabelsFound | EpochDone]", train(training, resume))
+    events = cast("Generator[LabelsFound | AugmentationChosen | EpochDone]", train(training, resume))
     found = list(islice((event for event in events if isinstance(event, EpochDone)), epochs))
     events.close()
     return found
@@ -182,7 +184,8 @@ def test_every_dimension_and_target_can_be_trained(
     spec = NetSpec(ndim=ndim, width=2, depth=1, classes=classes)
     (event,) = run(training(tmp_path, spec=spec, epochs=1, target=target))
     assert np.isfinite(event.loss)
-    assert set(event.scores) == {"dice", "boundary_f1"}
+    by_class = {"class_dice", *(f"class_dice_{k}" for k in range(1, classes))} if target == "classes" else set()
+    assert set(event.scores) == {"dice", "boundary_f1", *by_class}
 
 
 def test_training_in_mixed_precision_works(folder: Path) -> None:
@@ -228,6 +231,22 @@ def test_unlabelled_pixels_are_not_scored(rng: np.random.Generator) -> None:
     assert found["dice"] == round(dice(answer[:, :10], labels[:, :10] > 0), 4)
 
 
+def test_several_classes_are_scored_one_by_one(rng: np.random.Generator) -> None:
+    """Exchanged classes have a perfect union, and no class is right."""
+    labels = np.zeros((20, 20), np.uint8)
+    labels[4:10, 4:16], labels[12:18, 4:16] = 1, 2
+
+    class Exchanged(torch.nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            exchanged = torch.from_numpy(np.array([0, 2, 1])[labels])
+            return torch.nn.functional.one_hot(exchanged, 3).movedim(-1, 0)[None].float()
+
+    image = LabelledImage("", "", (rng.normal(size=(1, 20, 20)).astype(np.float32),), labels)
+    found = validate(Exchanged(1, 1), [image], "classes")
+    assert found["dice"] == 1
+    assert found["class_dice"] == found["class_dice_1"] == found["class_dice_2"] == 0
+
+
 def test_an_image_without_labelled_pixels_has_no_score(rng: np.random.Generator) -> None:
     net = net_contract.trained(NetSpec(width=2, depth=1))
     image = rng.normal(size=(1, 20, 20)).astype(np.float32)
@@ -242,7 +261,8 @@ def test_an_image_without_labelled_pixels_has_no_score(rng: np.random.Generator)
 
 def test_pixel_counts_of_the_labels_are_yielded_before_training(folder: Path) -> None:
     job = training(folder, epochs=1)
-    first, second, *rest = train(job)
+    first, second, third, *rest = train(job)
+    assert isinstance(third, AugmentationChosen)
     assert isinstance(first, LabelsFound)
     assert isinstance(second, LabelsFound)
     assert (first.split, first.images, second.split, second.images) == ("training", 6, "validation", 2)
