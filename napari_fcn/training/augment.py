@@ -91,7 +91,7 @@ class Augmentation:
         time : int, optional
             The time axis.
         directed : collection of int
-            Axes along which classes differ in direction (`find_directed_axes`); under auto they are neither mirrored
+            Axes along which classes differ in direction (`choose_augmentation`); under auto they are neither mirrored
             nor exchanged with others.
         """
         free = tuple(axis for axis in range(len(spacing)) if axis not in directed)
