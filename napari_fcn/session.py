@@ -24,7 +24,7 @@ from napari_fcn.inference.oom_fallback import ExecutionConfig, OomFallback
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.inference.prefetch import BLOCKS_AHEAD
 from napari_fcn.inference.previews import PreviewPlanner
-from napari_fcn.inference.resampling import ResampledSource, ResampledTiling, plan_resampling
+from napari_fcn.inference.resampling import ResampledSource, ResampledTiling, plan_grid
 from napari_fcn.inference.roi import read_roi
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.inference.tile_planner import TilePlanner
@@ -106,8 +106,7 @@ class Session:
         self.axes, self.rgb = self.binding.axes, self.binding.rgb
         self.source = ImageSource.open(image, self.axes, self.spec.channels, self.settings, self.rgb, self.spec.colours)
         self.spacing = tuple(spacing) or self.binding.spacing
-        sizes = (self.spacing, self.checkpoint.info.voxel_size)
-        self.resampling, self._grid_notes = plan_resampling(self.source, sizes, self.settings.resample)
+        self.resampling, self._grid_notes = plan_grid(self.source, self.spacing, self.checkpoint.info, self.settings)
         self.area = read_roi(self.settings.roi, self.axes.image, self.source.shape)
 
     @property

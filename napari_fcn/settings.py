@@ -119,6 +119,14 @@ class PredictSettings(Settings):
         "by more than 20 %. linear, cubic (sharper) and gaussian (smoother) choose the kernel.",
         choices=("off", AUTO, "linear", "cubic", "gaussian"),
     )
+    object_size: float | None = option(
+        None,
+        "Object size",
+        "Diameter of the objects in pixels of the image. The image is resampled, tile by tile, so that they have the "
+        "size at which the model works best, and the result back. Empty: the image is read at its own size.",
+        minimum=1,
+        maximum=2**14,
+    )
     fallback: str = option(
         "exact",
         "If memory runs out",

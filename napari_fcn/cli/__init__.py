@@ -247,7 +247,7 @@ def _add_receptive_fields(commands: Any) -> None:
         parser.add_argument("--axes", default="", help="a letter for each axis, such as TZYX, if the file is wrong")
         parser.add_argument("--quiet", action="store_true", help="no progress bar")
         parser.add_argument("--json", action="store_true", help="a line of JSON on standard output")
-        add_options(parser, PredictSettings, without=("roi",))
+        add_options(parser, PredictSettings, without=("roi", "object_size"))
 
 
 def _add_demo(commands: Any) -> None:

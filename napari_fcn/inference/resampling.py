@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Axes
     from napari_fcn.geometry.tiling import Tile
     from napari_fcn.inference.source import ImageSource
+    from napari_fcn.models.card import ModelInfo
+    from napari_fcn.settings import PredictSettings
 
 MAX_SIZE_RATIO = 1.2  # between two pixel sizes before a note is shown
 STATE_SIZE = Advice(
@@ -30,6 +32,10 @@ STATE_SIZE = Advice(
 RESAMPLE_OFF = Advice(
     "Leave out --resample, or choose a model that states it (napari-fcn models NAME).",
     "Choose Resample off under Advanced, or a model that states it.",
+)
+NO_OBJECT_SIZE = Advice(
+    "Leave out --object-size, or choose a model that states it (napari-fcn models NAME).",
+    "Empty Object size under Advanced, or choose a model that states it.",
 )
 RESAMPLE = Advice("resample it with --resample auto.", "resample it: Resample under Advanced.")
 
@@ -131,6 +137,42 @@ def sizes_differ(here: Sequence[float], trained: Sequence[float]) -> bool:
     return any(min(pair) > 0 and max(pair) > MAX_SIZE_RATIO * min(pair) for pair in pairs)
 
 
+def resample_objects(
+    source: ImageSource, diameter: float, best: float, mode: str
+) -> tuple[Resampling | None, tuple[str, ...]]:
+    """Return the resampling that gives objects the size at which a model works best, None if they have it, and notes.
+
+    Parameters
+    ----------
+    source : ImageSource
+        The image.
+    diameter, best : float
+        Diameter of the objects in pixels of the image, and in pixels of the network; 0 if the model does not state it.
+    mode : str
+        The kernel; ``"off"`` or ``"auto"``: linear.
+
+    Raises
+    ------
+    ImageError
+        If the model does not state the size of objects.
+    """
+    if not best:
+        raise ImageError(
+            f"An object size of {diameter:g} px was given, but the model does not state at which size it works best.",
+            NO_OBJECT_SIZE,
+        )
+    factors = source.axes.spread([diameter / best] * len(source.axes.space), 1.0)
+    target = tuple(resampled_length(n, 1.0, factor) for n, factor in zip(source.shape, factors, strict=True))
+    if target == source.shape:
+        return None, ()
+    kernel = "linear" if mode in ("off", "auto") else mode
+    note = (
+        f"Objects are {diameter:g} px; the model works best at {best:g} px: the image is resampled by "
+        f"{best / diameter:.2g}, tile by tile ({kernel})."
+    )
+    return Resampling(source.shape, target, kernel), (note,)
+
+
 def plan_resampling(
     source: ImageSource, sizes: tuple[Sequence[float], Sequence[float]], mode: str
 ) -> tuple[Resampling | None, tuple[str, ...]]:
@@ -179,3 +221,29 @@ def plan_resampling(
         return None, ()
     kernel = "linear" if mode == "auto" else mode
     return Resampling(source.shape, target, kernel), (f"{sentence}: the image is resampled tile by tile ({kernel}).",)
+
+
+def plan_grid(
+    source: ImageSource, spacing: Sequence[float], info: ModelInfo, settings: PredictSettings
+) -> tuple[Resampling | None, tuple[str, ...]]:
+    """Return the resampling of an image for a model, None if there is none, and notes for the user.
+
+    Parameters
+    ----------
+    source : ImageSource
+        The image.
+    spacing : sequence of float
+        Its pixel size in micrometres per axis of the network; empty, or 0 for an axis, if unknown.
+    info : ModelInfo
+        The model.
+    settings : PredictSettings
+        The object size, else the mode of resampling to the pixel size of the model.
+
+    Raises
+    ------
+    ImageError
+        As for `plan_resampling` and `resample_objects`.
+    """
+    if settings.object_size is not None:
+        return resample_objects(source, settings.object_size, info.object_size, settings.resample)
+    return plan_resampling(source, (spacing, info.voxel_size), settings.resample)

@@ -95,6 +95,8 @@ class ModelInfo:
         The classes of the original head; empty if there is none.
     origin : tuple of int
         Index of each class at the start of teaching; -1 for new classes. Empty if no class has changed.
+    object_size : float
+        Diameter of objects, in pixels, at which the model works best; 0 if unknown.
     """
 
     spec: NetSpec
@@ -104,6 +106,7 @@ class ModelInfo:
     card: ModelCard = field(default_factory=ModelCard)
     original: tuple[ClassLabel, ...] = ()
     origin: tuple[int, ...] = ()
+    object_size: float = 0.0
 
     def __post_init__(self) -> None:
         for given, needed in ((self.classes, self.spec.classes), (self.original, self.spec.original)):
@@ -112,8 +115,10 @@ class ModelInfo:
 
     def to_json(self) -> str:
         """Return the text for the header of a model file."""
-        card = _finite(asdict(self.card))
-        return json.dumps({"format": FORMAT, **asdict(self), "spec": self.spec.to_dict(), "card": card}, sort_keys=True)
+        data = {"format": FORMAT, **asdict(self), "spec": self.spec.to_dict(), "card": _finite(asdict(self.card))}
+        if not self.object_size:
+            del data["object_size"]  # as in early files, whose hashes stay
+        return json.dumps(data, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> ModelInfo:
@@ -138,6 +143,7 @@ class ModelInfo:
             voxel_size=tuple(parsed.voxel_size),
             original=tuple(ClassLabel(label.name, label.colour) for label in parsed.original),
             origin=tuple(parsed.origin),
+            object_size=parsed.object_size,
             card=card_of(parsed.card),
         )
 

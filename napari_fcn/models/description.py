@@ -57,6 +57,7 @@ class Description(StrictModel, extra="ignore"):
     classes: Classes
     voxel_size: VoxelSize
     card: CardPart
+    object_size: Annotated[Number, Field(ge=0)] = 0.0
     original: Classes = Field(default_factory=list)
     origin: Annotated[list[Annotated[int, Field(ge=-1, lt=MAX_CLASSES)]], Field(max_length=MAX_CLASSES)] = Field(
         default_factory=list
@@ -69,3 +70,4 @@ class Recipe(StrictModel, extra="ignore"):
     classes: Annotated[list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(max_length=MAX_CLASSES)]
     card: CardPart
     voxel_size: VoxelSize = Field(default_factory=list)
+    object_size: Annotated[Number, Field(ge=0)] = 0.0

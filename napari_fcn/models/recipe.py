@@ -121,7 +121,8 @@ def read_recipe(path: Path, spec: NetSpec, command: str) -> ModelInfo:
         classes = [validate(ClassPart, {"name": name, "colour": colour}) for name, colour in parsed.classes]
         labels = tuple(ClassLabel(label.name, label.colour) for label in classes)
         card = replace(card_of(parsed.card), recipe=command)
-        return ModelInfo(spec, Normaliser(), labels, tuple(parsed.voxel_size), card)
+        voxel_size, size = tuple(parsed.voxel_size), parsed.object_size
+        return ModelInfo(spec, Normaliser(), labels, voxel_size, card, object_size=size)
     except OSError as error:
         raise FcnError(f"The recipe {path} cannot be read: {error.strerror}.") from error
     except ValueError as error:

@@ -45,6 +45,7 @@ STAGED = frozenset(name for kind in (*RESULT_KINDS, PIECES) for name in (kind, f
 LEDGER = "ledger.jsonl"
 LINE = 2**12  # bytes that must be free for a line of the ledger
 # settings that leave the result unchanged, or are compared resolved
+UNUSED = (("object_size", None),)  # settings that earlier versions lack: digests of their files stay
 FREE = ("tile", "memory", "device", "precision", "backend", "roi")
 NAMES = {  # parts of an identity as a user knows them; the others are options
     "version": "napari-fcn",
@@ -321,7 +322,7 @@ def run_identity(run_input: RunInput, meta: ResultMeta, kinds: Collection[str]) 
         "model": session.checkpoint.hash,
         "device": meta.provenance["device"].split(":")[0],
         "precision": meta.provenance["precision"],
-        "settings": {k: v for k, v in asdict(session.settings).items() if k not in FREE},
+        "settings": {k: v for k, v in asdict(session.settings).items() if k not in FREE and (k, v) not in UNUSED},
         "kinds": sorted(kinds),
         "axes": "".join(session.axes.names).upper(),
         "scale": meta.scale,

@@ -180,3 +180,50 @@ def test_pixel_sizes_differ_from_20_percent_on(
     here: tuple[float, ...], learnt: tuple[float, ...], is_apart: bool
 ) -> None:
     assert sizes_differ(here, learnt) == is_apart
+
+
+def sized(name: str, best: float) -> Checkpoint:
+    """Return a network that works best on objects of a size."""
+    checkpoint = net_contract.checkpoint(SPECS[name])
+    return Checkpoint(replace(checkpoint.info, object_size=best), checkpoint.weights)
+
+
+@pytest.mark.parametrize(("name", "shape", "names"), [("unet-2d", (61, 90), "yx"), ("unet-2d", (2, 40, 60), "tyx")])
+def test_objects_get_the_size_at_which_the_model_works_best(name: str, shape: tuple[int, ...], names: str) -> None:
+    image = np.random.default_rng(0).normal(100, 20, shape).astype(np.float32)
+    options = PredictSettings(device="cpu", object_size=50, tile=(16,))
+    running = Session(image, sized(name, 20), Axes(tuple(names), ("y", "x")), options)
+    assert running.network_source.shape == (*shape[:-2], *(round(n * 20 / 50) for n in shape[-2:]))
+    assert "Objects are 50 px; the model works best at 20 px: the image is resampled by 0.4" in running.notes[-1]
+    found = answer(running)
+    assert np.abs(found - by_hand(running)).max() <= EXACT
+
+
+def test_an_object_size_needs_no_pixel_size_and_goes_before_it() -> None:
+    image = np.zeros((40, 60), np.float32)
+    model = Checkpoint(replace(sized("unet-2d", 20).info, voxel_size=(1.0, 1.0)), sized("unet-2d", 20).weights)
+    options = PredictSettings(device="cpu", object_size=10, resample="cubic")
+    running = Session(image, model, settings=options, spacing=(3.0, 3.0))
+    assert running.network_source.shape == (80, 120)
+    assert "(cubic)" in running.notes[-1] + running.notes[-2]
+
+
+def test_objects_that_have_the_size_are_not_resampled() -> None:
+    options = PredictSettings(device="cpu", object_size=20)
+    assert Session(np.zeros((40, 60), np.float32), sized("unet-2d", 20), settings=options).resampling is None
+
+
+def test_a_model_without_an_object_size_is_refused() -> None:
+    with pytest.raises(ImageError, match="does not state at which size it works best. Leave out --object-size"):
+        Session(
+            np.zeros((40, 60), np.float32),
+            net_contract.checkpoint(SPECS["unet-2d"]),
+            settings=PredictSettings(device="cpu", object_size=42),
+        )
+
+
+def test_the_object_size_is_part_of_the_description_only_if_it_is_known() -> None:
+    plain, model = net_contract.checkpoint(SPECS["unet-2d"]), sized("unet-2d", 20)
+    assert "object_size" not in plain.info.to_json()
+    assert type(model.info).from_json(model.info.to_json()).object_size == 20
+    assert model.hash != plain.hash

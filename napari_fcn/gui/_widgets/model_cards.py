@@ -42,6 +42,8 @@ def card(model: ModelEntry) -> str:
     classes = [(label.name, label.colour) for label in info.classes[1:]]
     rows.append(f"Classes: {swatches(classes)}")
     rows.append(f"Network: {info.spec.ndim}-D, {_channels(info.spec.channels)}, {info.spec.depth + 1} levels")
+    if info.object_size:
+        rows.append(f"Works best on objects of {info.object_size:g} px: see Object size under Advanced")
     if info.voxel_size:
         rows.append(f"Pixel size of the training images: {' × '.join(f'{size:g}' for size in info.voxel_size)} µm")
     if about.known_scores:

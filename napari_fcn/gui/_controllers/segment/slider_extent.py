@@ -12,7 +12,7 @@ from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers import SliderMarks, read_layer, slider_positions
 from napari_fcn.gui._threads import JobRunner
-from napari_fcn.inference.resampling import plan_resampling
+from napari_fcn.inference.resampling import plan_grid
 from napari_fcn.inference.source import ImageSource
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class SliderExtents(QObject):
             bound = image.bind(spec, request.axes)
             axes = bound.axes
             source = ImageSource.open(image.data, axes, spec.channels, request.settings, bound.rgb, spec.colours)
-            grid, _ = plan_resampling(source, (bound.spacing, model.info.voxel_size), request.settings.resample)
+            grid, _ = plan_grid(source, bound.spacing, model.info, request.settings)
         except ImageError:  # the dock shows why the model cannot run
             return {}
         sliders = {axes.names[axis]: index for axis, index in slider_positions(self._viewer, layer).items()}
