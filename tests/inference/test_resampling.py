@@ -214,7 +214,7 @@ def test_objects_that_have_the_size_are_not_resampled() -> None:
 
 
 def test_a_model_without_an_object_size_is_refused() -> None:
-    with pytest.raises(ImageError, match="does not state at which size it works best. Leave out --object-size"):
+    with pytest.raises(ImageError, match=r"does not state at which size it works best\. Leave out --object-size"):
         Session(
             np.zeros((40, 60), np.float32),
             net_contract.checkpoint(SPECS["unet-2d"]),
