@@ -126,7 +126,6 @@ class PredictSettings(Settings):
         "size at which the model works best, and the result back. Empty: the image is read at its own size.",
         minimum=1,
         maximum=2**14,
-        empty="not resampled",
     )
     fallback: str = option(
         "exact",
@@ -162,7 +161,16 @@ class TrainSettings(Settings):
     validate: str = option(
         "val_*",
         "Validation images",
-        "Patterns for the names of the validation images; these are never used for training, even if they match both.",
+        "Patterns for the names of the validation images; these are never used for training, even if they match both. "
+        "Or the share of the training images to draw for validation, such as 0.2: whole pictures, so that none is used "
+        "for both.",
+    )
+    groups: str = option(
+        "",
+        "Groups",
+        "Regular expression whose first group names the picture, animal or movie of an image, such as "
+        "'train_(mouse[0-9]+)_': with a share as --validate, its images are not divided. Empty: tiles of one picture "
+        "are found by their matching edges only.",
     )
     kinds: str = option(
         "",
@@ -218,7 +226,8 @@ class TrainSettings(Settings):
         (),
         "Patch",
         "Size of a training crop in pixels: one number for all axes, or one for each axis, such as 16,128,128. Empty: "
-        "4096 in 1-D, 256 in 2-D, 64 in 3-D.",
+        "the receptive field of the network, and at least 4096 in 1-D, 256 in 2-D, 64 in 3-D; but not more than the "
+        "images, or than fits into memory.",
         minimum=1,
     )
     spacing: tuple[float, ...] = option(

@@ -126,7 +126,9 @@ def _add_training(commands: Any) -> None:
     """Add the commands that train a model on a folder."""
     to_train = commands.add_parser("train", help="train a network on a folder of labelled images")
     to_train.set_defaults(run=train)
-    to_train.add_argument("folder", type=Path, help="folder with NAME_image.tif and NAME_label.tif")
+    to_train.add_argument(
+        "folder", type=Path, help="folder with NAME_image.EXT and NAME_label.EXT: TIFF, OME-TIFF, OME-Zarr, npy, png"
+    )
     to_train.add_argument(
         "--spec",
         default="unet",

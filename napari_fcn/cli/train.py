@@ -7,61 +7,87 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from napari_fcn.cli.flags import collect
+from napari_fcn.cli.sparkline import can_show_bars, sparkline
 from napari_fcn.cli.terminal import put_json, say
 from napari_fcn.errors import OutputExistsError
-from napari_fcn.events import EpochDone, LabelsFound
+from napari_fcn.events import AugmentationChosen, EpochDone
 from napari_fcn.settings import TrainSettings
 
 if TYPE_CHECKING:
     import argparse
 
+    from napari_fcn.models.card import ModelInfo
     from napari_fcn.training.train import Training
 
 
 def train(arguments: argparse.Namespace) -> None:
     """Train a network on a folder of labelled images and report each epoch."""
-    from napari_fcn.io.examples import read_example
     from napari_fcn.models.checkpoint import Checkpoint
-    from napari_fcn.models.recipe import parse_spec, plain_recipe, read_recipe
     from napari_fcn.models.zoo import path_of
     from napari_fcn.storage import Input
-    from napari_fcn.training.targets import CLASSES
+    from napari_fcn.training.planning import describe_network
     from napari_fcn.training.train import Training
     from napari_fcn.training.train import train as epochs
 
     settings = collect(TrainSettings, arguments)
-    defaults = {"classes": CLASSES[settings.target]} if settings.target in CLASSES else {}
-    spec = parse_spec(arguments.spec, **defaults)
-    command = shlex.join(["napari-fcn", *(word for word in arguments.argv if word not in ("--resume", "--overwrite"))])
-    if arguments.recipe:
-        info = read_recipe(arguments.recipe, spec, command)
-    else:
-        info = plain_recipe(arguments.out.stem, spec, command)
+    info = _description(arguments, settings)
     start_path = path_of(arguments.start) if arguments.start else None
     start = Checkpoint.load(start_path) if start_path else None
     if start:
         info = replace(info, card=replace(info.card, parent=start.hash))
     roles = {"the recipe": arguments.recipe, "the model to start from": start_path}
     inputs = tuple(Input(path, role) for role, path in roles.items() if path)
-    training = Training(info, arguments.folder, settings, arguments.out, start, inputs, read_example)
+    training = Training(info, arguments.folder, settings, arguments.out, start, inputs)
     if not (arguments.resume or arguments.overwrite):
         _refuse_replacing(training)
-    first = None
+    say(describe_network(info.spec))
+    report = EpochReport()
     for event in epochs(training, arguments.resume):
         if not isinstance(event, EpochDone):
-            for line in (event.line, *event.notes) if isinstance(event, LabelsFound) else event.notes:
-                say(line)
+            line = () if isinstance(event, AugmentationChosen) else (event.line,)
+            for text in (*line, *event.notes):
+                say(text)
             continue
-        first = event.epoch if first is None else first
-        scores = "  ".join(f"{name} {value:.3f}" for name, value in event.scores.items())
-        minutes_left = event.seconds / (event.epoch - first + 1) * (event.epochs - event.epoch) / 60
-        say(
-            f"epoch {event.epoch}/{event.epochs}  loss {event.loss:.4f}  {scores}"
-            f"{'  best' if event.best else ''}  {minutes_left:.0f} min left"
-        )
+        say(report.line(event))
         if arguments.json:
             put_json(asdict(event))
-    say(f"The best weights are in {arguments.out}.")
+    say(f"The best weights are in {arguments.out}, the course of the training is in {training.curve_path}.")
+
+
+def _description(arguments: argparse.Namespace, settings: TrainSettings) -> ModelInfo:
+    """Return the description of the model to train: a recipe or a plain one, and a network that fits the images."""
+    from napari_fcn.models.recipe import plain_recipe, read_recipe
+    from napari_fcn.training.planning import plan_for_folder
+
+    command = shlex.join(["napari-fcn", *(word for word in arguments.argv if word not in ("--resume", "--overwrite"))])
+    spec, voxel_size = plan_for_folder(arguments.spec, arguments.folder, settings)
+    if not arguments.recipe:
+        return replace(plain_recipe(arguments.out.stem, spec, command), voxel_size=voxel_size)
+    info = read_recipe(arguments.recipe, spec, command)
+    if info.voxel_size:
+        spec, _ = plan_for_folder(arguments.spec, arguments.folder, settings, info.voxel_size)
+    return replace(info, spec=spec)
+
+
+class EpochReport:
+    """The lines of the epochs: loss, scores and time left; on a terminal with a small curve of the score so far."""
+
+    def __init__(self) -> None:
+        self._first: int | None = None
+        self._scores: list[float] = []
+        self._has_bars = can_show_bars()
+
+    def line(self, event: EpochDone) -> str:
+        """Return the line of an epoch."""
+        self._first = event.epoch if self._first is None else self._first
+        self._scores.append(event.scores.get("class_dice", event.scores["dice"]))
+        scores = "  ".join(f"{name} {value:.3f}" for name, value in event.scores.items())
+        minutes_left = event.seconds / (event.epoch - self._first + 1) * (event.epochs - event.epoch) / 60
+        curve = f"{sparkline(self._scores)}  " if self._has_bars else ""
+        return (
+            f"epoch {event.epoch}/{event.epochs}  {curve}loss {event.loss:.4f}  {scores}"
+            f"{'  best' if event.best else ''}  {minutes_left:.0f} min left"
+        )
 
 
 def _refuse_replacing(training: Training) -> None:

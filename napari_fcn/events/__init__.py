@@ -41,6 +41,8 @@ from napari_fcn.events.training import (
     AugmentationChosen,
     EpochDone,
     LabelsFound,
+    PatchChosen,
+    SplitChosen,
     TasksEpochDone,
 )
 
@@ -74,6 +76,7 @@ __all__ = [
     "HistoryChanged",
     "LabelsFound",
     "ObjectsStep",
+    "PatchChosen",
     "PinScore",
     "PreviewDone",
     "ReachDone",
@@ -81,6 +84,7 @@ __all__ = [
     "ResultsDone",
     "RunDone",
     "RunPlanned",
+    "SplitChosen",
     "StepDone",
     "StrokesScored",
     "TasksEpochDone",

@@ -43,6 +43,69 @@ class LabelsFound:
 
 
 @dataclass(frozen=True, slots=True)
+class SplitChosen:
+    """The images were divided into training and validation images.
+
+    Attributes
+    ----------
+    training, validation : int
+        Number of images.
+    method : str
+        How they were divided.
+    shared : tuple of (str, str)
+        Validation images of pictures that are also used for training, each with a training image of its picture.
+    notes : tuple of str
+        Sentences for the user: warnings.
+    """
+
+    training: int
+    validation: int
+    method: str
+    shared: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """A sentence for the user."""
+        return f"Validation: {self.method}"
+
+    @property
+    def warning(self) -> str:
+        """A sentence on pictures in both parts, for the card of the model; empty if there are none."""
+        if not self.shared:
+            return ""
+        return (
+            f"{len(self.shared)} of {self.validation} validation images are of pictures that are also used for "
+            "training (by matching edges, equal pixels or names): their scores are too optimistic."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PatchChosen:
+    """The size of training crops is known; training has not started.
+
+    Attributes
+    ----------
+    patch : tuple of int
+        Length of a crop along each axis in pixels.
+    field : tuple of int
+        Receptive field of the network along each axis in pixels.
+    notes : tuple of str
+        Sentences for the user: why crops are smaller than wanted.
+    """
+
+    patch: tuple[int, ...]
+    field: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """A sentence for the user."""
+        sides, field = (" x ".join(map(str, lengths)) for lengths in (self.patch, self.field))
+        return f"Crops of {sides} px; the receptive field of the network is {field} px."
+
+
+@dataclass(frozen=True, slots=True)
 class AugmentationChosen:
     """It was decided along which axes crops are mirrored; training has not started.
 

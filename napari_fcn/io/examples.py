@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
 
 from napari_fcn.errors import DECODE_ERRORS, ImageError
-from napari_fcn.file_kinds import mistaken
-from napari_fcn.io.images import read_image
-from napari_fcn.models.binding import COLOUR_SAMPLES
+from napari_fcn.io.images import read_image, read_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
 
+    from napari_fcn.io.image_file import ImageFile
 
-def read_example(path: Path) -> tuple[npt.NDArray[Any], bool | None]:
-    """Return the pixels of an image with colours last, and whether it has colours (None if the file does not say).
+LOSSY_SUFFIXES = (".jpg", ".jpeg")
+
+
+def read_example(path: Path) -> ImageFile:
+    """Return a training image with all its pixels in memory.
 
     Raises
     ------
@@ -27,29 +30,22 @@ def read_example(path: Path) -> tuple[npt.NDArray[Any], bool | None]:
         As for `read_image`.
     """
     image = read_image(path)
-    pixels, names = np.asarray(image.data[...]), image.axes
-    if "s" in names:
-        pixels = np.moveaxis(pixels, names.index("s"), -1)
-        return pixels, pixels.shape[-1] in COLOUR_SAMPLES
-    if "c" in names and pixels.shape[names.index("c")] == 1:
-        pixels = pixels.squeeze(names.index("c"))
-    return pixels, image.rgb if names or image.rgb else None
+    return replace(image, data=np.asarray(image.data[...]))
 
 
-def read_tiff(path: Path) -> npt.NDArray[Any]:
-    """Return the stored numbers of a TIFF.
+def read_example_labels(path: Path) -> npt.NDArray[Any]:
+    """Return the stored numbers of a label image, in the axes of its file.
 
     Raises
     ------
     ImageError
-        If the file cannot be read.
+        As for `read_labels`; also for JPEG, which changes the numbers.
     """
-    try:
-        return tifffile.imread(path)
-    except DECODE_ERRORS as error:
-        if found := mistaken(path):
-            raise ImageError(*found) from error
-        raise ImageError(f"{path} cannot be read ({error}). Copy it again, or move it out of the folder.") from error
+    if path.suffix.lower() in LOSSY_SUFFIXES:
+        raise ImageError(
+            f"{path} is a JPEG, which changes the label values when it is saved. Save the labels as PNG or TIFF."
+        )
+    return np.asarray(read_labels(path).data[...])
 
 
 def tiff_software(path: Path) -> str:

@@ -51,6 +51,8 @@ class ModelCard:
         Training sets: ``name``, ``licence``, ``credit``.
     scores : mapping of str to (float or None)
         Scores on validation images; None if a score is undefined.
+    validation : str
+        How the validation images were chosen; empty if unknown.
     recipe : str
         The training command.
     parent : str
@@ -65,6 +67,7 @@ class ModelCard:
     licence: str = ""
     data: tuple[dict[str, str], ...] = ()
     scores: Mapping[str, float | None] = field(default_factory=dict)
+    validation: str = ""
     recipe: str = ""
     parent: str = ""
     commits: tuple[dict[str, Any], ...] = ()
@@ -115,9 +118,12 @@ class ModelInfo:
 
     def to_json(self) -> str:
         """Return the text for the header of a model file."""
-        data = {"format": FORMAT, **asdict(self), "spec": self.spec.to_dict(), "card": _finite(asdict(self.card))}
+        card = _finite(asdict(self.card))
+        data = {"format": FORMAT, **asdict(self), "spec": self.spec.to_dict(), "card": card}
         if not self.object_size:
             del data["object_size"]  # as in early files, whose hashes stay
+        if not self.card.validation:
+            del card["validation"]  # likewise
         return json.dumps(data, sort_keys=True)
 
     @classmethod

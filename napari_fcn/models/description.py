@@ -40,6 +40,7 @@ class CardPart(StrictModel):
     licence: Text = ""
     data: Annotated[list[dict[str, Text]], Field(max_length=MAX_SOURCES)] = Field(default_factory=list)
     scores: Annotated[dict[Name, Number | None], Field(max_length=MAX_SCORES)] = Field(default_factory=dict)
+    validation: Text = ""
     recipe: Text = ""
     parent: Text = ""
     commits: Annotated[list[dict[str, JsonValue]], Field(max_length=MAX_COMMITS)] = Field(default_factory=list)

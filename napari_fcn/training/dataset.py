@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,25 +11,25 @@ import torch
 from torch.utils.data import Dataset
 
 from napari_fcn.errors import ImageError
-from napari_fcn.inference.source import check_array, check_finite, luminance
-from napari_fcn.io.examples import read_tiff
-from napari_fcn.learning.labels import shape_advice
-from napari_fcn.models.binding import COLOUR_SAMPLES, ImageForm, Network, bind
+from napari_fcn.geometry import Region
+from napari_fcn.inference.source import ImageSource, check_array, check_finite, luminance
+from napari_fcn.models.binding import Network
+from napari_fcn.settings import PredictSettings
 from napari_fcn.training.augment import Augmentation
+from napari_fcn.training.pairs import bind_pair, compiled, find_pairs
 from napari_fcn.training.targets import TARGETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
 
-    from napari_fcn.models.normalise import Normaliser
+    from napari_fcn.io import ImageFile
+    from napari_fcn.models.binding import NetworkShape
+    from napari_fcn.models.normalise import Normaliser, Scaling
     from napari_fcn.settings import TrainSettings
 
-    Reader = Callable[[Path], tuple[npt.NDArray[Any], bool | None]]
-
-SUFFIX = "_image.tif"
 PATCH_SIDES = {1: 4096, 2: 256, 3: 64}  # pixels along each axis, by number of axes
 
 
@@ -52,6 +50,8 @@ class LabelledImage:
         Sentences for the user about conversions.
     picture : str
         The picture that the image is a part of, as the planes of a volume are; empty if it is a picture of its own.
+    scaling : Scaling or None
+        The scaling of the first view: intensities of the file are ``view * scale + offset``. None: not scaled.
     """
 
     name: str
@@ -60,44 +60,39 @@ class LabelledImage:
     labels: npt.NDArray[np.generic]
     notes: tuple[str, ...] = ()
     picture: str = ""
+    scaling: Scaling | None = None
 
-
-def read_numbers(path: Path) -> tuple[npt.NDArray[Any], bool | None]:
-    """Return the pixels of a TIFF, and None, because it is unknown whether they are colours.
-
-    Raises
-    ------
-    ImageError
-        If the file cannot be read.
-    """
-    return read_tiff(path), None
+    @property
+    def intensities(self) -> npt.NDArray[np.float32]:
+        """The mean over channels of the first view in the intensities of the file, ``(*space)``."""
+        view = self.views[0]
+        if self.scaling is None:
+            return np.asarray(view.mean(0))
+        shape = (-1, *(1,) * (view.ndim - 1))
+        scale, offset = (np.array(n, np.float32).reshape(shape) for n in (self.scaling.scale, self.scaling.offset))
+        return np.asarray((view * scale + offset).mean(0))
 
 
 def read_folder(
-    folder: Path,
-    patterns: tuple[str, str],
-    kinds: str,
-    ndim: int,
-    normaliser: Normaliser,
-    read: Reader = read_numbers,
+    folder: Path, patterns: tuple[str, str], kinds: str, network: int | NetworkShape, normaliser: Normaliser
 ) -> list[LabelledImage]:
-    """Return the labelled images ``NAME_image.tif`` / ``NAME_label.tif``; each plane of a stack is an image of its own.
+    """Return the labelled images of a folder; each plane of a stack is an image of its own for a 2-D network.
+
+    Images are read, their axes and channels chosen, and their intensities scaled as for prediction.
 
     Parameters
     ----------
     folder : Path
-        The folder.
+        The folder, with files as for `find_pairs`.
     patterns : (str, str)
         Shell patterns, separated by commas: names to include and to exclude.
     kinds : str
         Regular expression whose first group is the kind of an image; if empty, all have the same kind.
-    ndim : int
-        Number of axes that the network convolves.
+    network : int or NetworkShape
+        The network, or the number of axes that it convolves, for one channel. A network with one channel learns
+        colours as luminance and one by one.
     normaliser : Normaliser
         How to scale each image.
-    read : callable
-        Returns the pixels of a file, colours last, and whether it has colours; None if the file does not state it: then
-        three or four values per label are colours.
 
     Raises
     ------
@@ -105,59 +100,44 @@ def read_folder(
         If a file cannot be read, a label image is missing or has another shape than its image, or they do not fit the
         network.
     """
-    try:
-        pattern = re.compile(kinds)
-    except re.error as error:
-        raise ImageError(f"Kinds are {kinds!r}, which is not a regular expression ({error}).") from error
+    kind_pattern = compiled(kinds, "Kinds")
+    shape = Network(network) if isinstance(network, int) else network
     images = []
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
-        name = path.name.removesuffix(SUFFIX)
-        if not _matches(name, patterns[0]) or _matches(name, patterns[1]):
-            continue
-        label_path = path.with_name(f"{name}_label.tif")
-        if not label_path.is_file():
-            raise ImageError(
-                f"{path} has no labels: {label_path.name} is missing in its folder. Add it, or move the image away."
-            )
-        match = pattern.search(name) if kinds else None
+    for pair in find_pairs(folder, patterns):
+        match = kind_pattern.search(pair.name) if kinds else None
         kind = match[1] if match and match.groups() else ""
-        images += _planes((name, kind), read(path), read_tiff(label_path), (ndim, normaliser))
+        try:
+            images += _planes((pair.name, kind), pair.read(), shape, normaliser)
+        except ImageError as error:
+            if error.short.startswith((str(pair.image), str(pair.labels))):
+                raise
+            raise ImageError(f"{pair.name}: {error.short}", error.advice) from error
     return images
-
-
-def _matches(name: str, patterns: str) -> bool:
-    return any(fnmatch(name, pattern) for pattern in patterns.split(",") if pattern)
 
 
 def _planes(
     names: tuple[str, str],
-    content: tuple[npt.NDArray[np.generic], bool | None],
-    labels: npt.NDArray[np.generic],
-    network: tuple[int, Normaliser],
+    content: tuple[ImageFile, npt.NDArray[np.generic]],
+    network: NetworkShape,
+    normaliser: Normaliser,
 ) -> list[LabelledImage]:
-    """Return one labelled image for each index of the loop axes of an ``ndim``-dimensional network."""
-    (name, kind), (image, has_colours), (ndim, normaliser) = names, content, network
-    try:
-        check_array(image)
-        check_finite(image)
-    except ImageError as error:
-        raise ImageError(f"{name}: {error}") from error
-    rgb = image.ndim == labels.ndim + 1 and image.shape[-1] in COLOUR_SAMPLES and has_colours is not False
-    if image.shape[: labels.ndim] != labels.shape or image.ndim - rgb != labels.ndim:
-        raise ImageError(
-            f"{name}: the labels have shape {labels.shape}, the image {image.shape}. They must have the same size. "
-            f"{shape_advice(labels.shape, image.shape[:-1] if rgb else image.shape)}"
-        )
-    try:
-        axes = bind(ImageForm(labels.shape), Network(ndim)).axes
-    except ImageError as error:
-        raise ImageError(f"{name}: {error.short}", error.advice) from error
-    channels = np.moveaxis(image[..., :3], -1, 0)
-    colours = [luminance(channels), *channels] if rgb else [image]
-    scalings = [normaliser.fit(colour.reshape(1, -1)) for colour in colours]
-    scaled = [scaling.apply(colour[None]) for scaling, colour in zip(scalings, colours, strict=True)]
-    notes = tuple(f"{name}: {note}" for note in scalings[0].notes)
-    planes_of_views = [axes.to_net(view) for view in scaled]
+    """Return one labelled image for each index of the axes over which the network loops."""
+    (name, kind), (image, labels) = names, content
+    check_array(image.data)
+    check_finite(image.data)
+    bound, labels = bind_pair(image, labels, network)
+    axes, notes = bound.axes, list(bound.remarks)
+    if bound.rgb and network.channels == 1:
+        pixels = np.moveaxis(image.data, axes.names.index(axes.channel or ""), 0)[:3]
+        blocks = [luminance(pixels)[None], *pixels[:, None]]
+    else:
+        notes += _channel_notes(axes.channels(image.data.shape), network, bound.rgb)
+        source = ImageSource.open(image.data, axes, network.channels, PredictSettings(), bound.rgb, network.colours)
+        blocks = [source.read(Region.whole(source.shape))]
+    repeated = network.channels if network.colours else 0
+    scalings = [normaliser.fit(block.reshape(len(block), -1), repeated) for block in blocks]
+    notes += scalings[0].notes
+    planes_of_views = [axes.to_net(scale.apply(block)) for scale, block in zip(scalings, blocks, strict=True)]
     label_planes = axes.to_net(labels[None])[:, 0]
     return [
         LabelledImage(
@@ -165,11 +145,22 @@ def _planes(
             kind,
             tuple(np.ascontiguousarray(planes[i]) for planes in planes_of_views),
             plane,
-            () if i else notes,
+            () if i else tuple(f"{name}: {note}" for note in notes),
             name,
+            scalings[0],
         )
         for i, plane in enumerate(label_planes)
     ]
+
+
+def _channel_notes(count: int, network: NetworkShape, rgb: bool) -> list[str]:
+    """Return a note on channels that the network does not read; raise ImageError if it needs others."""
+    if network.colours or rgb or count == network.channels:
+        return []
+    advice = f"To use all of them, add channels={count} to --spec."
+    if network.channels == 1:
+        return [f"The image has {count} channels, the network reads one: channel 0. {advice}"]
+    raise ImageError(f"the network reads {network.channels} channels, the image has {count}.", advice)
 
 
 def per_axis(name: str, given: Sequence[Any], ndim: int) -> tuple[Any, ...]:

@@ -15,23 +15,24 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
 from napari_fcn.errors import DeviceError, ModelError, OutputError
-from napari_fcn.events import AugmentationChosen, EpochDone, LabelsFound
+from napari_fcn.events import AugmentationChosen, EpochDone, LabelsFound, PatchChosen, SplitChosen
 from napari_fcn.inference.device import pick_device, pick_precision, place
 from napari_fcn.models.checkpoint import Checkpoint
-from napari_fcn.models.header import read_header
+from napari_fcn.models.header import MAX_HEADER, read_header
 from napari_fcn.nets.convert import copy_weights
 from napari_fcn.settings import TrainSettings
-from napari_fcn.storage import replace_file
-from napari_fcn.training.dataset import Crops
+from napari_fcn.storage import parse_json, replace_file
+from napari_fcn.training.curve import save_curve
+from napari_fcn.training.dataset import Crops, per_axis
 from napari_fcn.training.directions import choose_augmentation
 from napari_fcn.training.losses import class_weights, cross_entropy_and_dice
+from napari_fcn.training.patches import choose_patch
 from napari_fcn.training.setup import Training, is_state
+from napari_fcn.training.splits import describe_split
 from napari_fcn.training.validation import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
-
-    from napari_fcn.training.dataset import LabelledImage
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["Trainer", "Training", "train", "validate"]
 
@@ -42,7 +43,9 @@ AVERAGE_DECAY = 0.998  # per step, of the running average of the weights, which 
 LATER_SETTINGS = ("label_values", "flips", "right_angles", "zoom", "elastic", "intensity", "groups")
 
 
-def train(training: Training, resume: bool = False) -> Iterator[LabelsFound | AugmentationChosen | EpochDone]:
+def train(
+    training: Training, resume: bool = False
+) -> Iterator[SplitChosen | LabelsFound | AugmentationChosen | PatchChosen | EpochDone]:
     """Train a network and save the best weights to ``training.out``.
 
     The optimiser is AdamW (Loshchilov & Hutter 2019) with a cosine learning rate. A running average of the weights is
@@ -51,10 +54,14 @@ def train(training: Training, resume: bool = False) -> Iterator[LabelsFound | Au
 
     Yields
     ------
+    SplitChosen
+        How the images were divided into training and validation images.
     LabelsFound
         The pixel counts of the training labels, then of the validation labels.
     AugmentationChosen
         Along which axes crops are mirrored, and why.
+    PatchChosen
+        The size of crops.
     EpochDone
         After each epoch.
 
@@ -69,13 +76,21 @@ def train(training: Training, resume: bool = False) -> Iterator[LabelsFound | Au
     if not resume:
         training.check_state()
     training_images, validation_images = training.read()
+    split = describe_split(training_images, validation_images, settings.validate)
+    yield split
     surveys = training.survey((training_images, validation_images))
     yield from surveys
-    chosen = choose_augmentation(training_images, settings, surveys[0].classes, training.info.voxel_size)
-    yield chosen
-    trainer = Trainer(training, training_images, surveys[0].pixels, chosen.directed)
+    spec, voxel_size = training.info.spec, training.info.voxel_size
+    augmentation = choose_augmentation(training_images, settings, surveys[0].classes, voxel_size)
+    yield augmentation
+    shapes = [image.labels.shape for image in training_images]
+    patch = choose_patch(spec, shapes, settings, pick_device(settings.device))
+    yield patch
+    crops = Crops(training_images, replace(settings, patch=patch.patch), spec.time, voxel_size, augmentation.directed)
+    trainer = Trainer(training, crops, surveys[0].pixels)
     if resume:
         trainer.load_state()
+    card = replace(training.info.card, validation=" ".join(filter(None, (split.method, split.warning))))
     start = time.monotonic()
     for epoch in range(trainer.epoch, settings.epochs):
         loss = trainer.run_epoch(epoch)
@@ -84,25 +99,21 @@ def train(training: Training, resume: bool = False) -> Iterator[LabelsFound | Au
         is_best = score > trainer.best
         if is_best:
             trainer.best = score
-            card = replace(training.info.card, scores=scores)
-            Checkpoint.of(trainer.average, replace(training.info, card=card)).save(training.out, inputs)
+            info = replace(training.info, card=replace(card, scores=scores))
+            Checkpoint.of(trainer.average, info).save(training.out, inputs)
         trainer.epoch = epoch + 1
+        trainer.history.append({name: n for name, n in {"loss": loss, **scores}.items() if math.isfinite(n)})
         trainer.save_state()
+        save_curve(training.curve_path, trainer.history, settings.epochs, inputs)
         yield EpochDone(epoch + 1, settings.epochs, loss, scores, is_best, time.monotonic() - start)
     if is_state(training.state_path):
         training.state_path.unlink()
 
 
 class Trainer:
-    """A network, its running average and its optimiser."""
+    """A network, its running average, its optimiser and its crops."""
 
-    def __init__(
-        self,
-        training: Training,
-        images: Sequence[LabelledImage],
-        pixels: Sequence[int],
-        directed: Collection[int] = (),
-    ) -> None:
+    def __init__(self, training: Training, crops: Crops, pixels: Sequence[int]) -> None:
         self.training, settings, spec = training, training.settings, training.info.spec
         self.device = pick_device(settings.device)
         self.dtype = pick_precision(settings.precision, self.device)
@@ -113,9 +124,10 @@ class Trainer:
         self.average = place(spec.build(), spec.ndim, self.device).eval()
         self.average.load_state_dict(self.net.state_dict())
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=settings.rate, weight_decay=settings.decay)
-        self.crops = Crops(images, settings, spec.time, training.info.voxel_size, directed)
+        self.crops = crops
         self.weights = class_weights(torch.tensor(pixels).float(), settings.rarity).to(self.device)
         self.epoch, self.best = 0, -1.0
+        self.history: list[dict[str, float]] = []
 
     def run_epoch(self, epoch: int) -> float:
         """Run one pass over the crops and return its mean loss."""
@@ -164,6 +176,7 @@ class Trainer:
             tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
         tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
         metadata = {"run": self._identity(), "epoch": str(self.epoch), "best": str(self.best)}
+        metadata |= {"history": json.dumps(self.history), "patch": json.dumps(self.crops.patch)}
         try:
             with replace_file(self.training.state_path) as part:
                 save_file(tensors, part, metadata=metadata)
@@ -194,6 +207,9 @@ class Trainer:
         try:
             self._load_tensors(tensors)
             self.epoch, self.best = int(metadata["epoch"]), float(metadata["best"])
+            self.history = [dict(entry) for entry in parse_json(metadata.get("history", "[]"), MAX_HEADER)]
+            patch = parse_json(metadata.get("patch", "[]"), MAX_HEADER) or self.crops.patch
+            self.crops.patch = tuple(int(n) for n in per_axis("patch", patch, len(self.crops.patch)))
         except (LookupError, ValueError, TypeError, RuntimeError, OverflowError) as error:
             raise ModelError(
                 f"{path} is damaged: its state is not that of this network and optimiser ({error}). "

@@ -429,8 +429,8 @@ def test_train_does_not_replace_its_inputs(lessons: Path, model: Path, name: str
     assert contents(lessons) == before
 
 
-@pytest.mark.parametrize("name", ["m.safetensors", "m.safetensors.state"])
-def test_train_replaces_only_models_and_states(lessons: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["m.safetensors", "m.safetensors.state", "m.safetensors.png"])
+def test_train_replaces_only_its_own_files(lessons: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("years of work")
     command = ["train", str(lessons), *SPEC, "--out", str(tmp_path / "m.safetensors")]
     assert main(command) == 1
@@ -438,7 +438,7 @@ def test_train_replaces_only_models_and_states(lessons: Path, tmp_path: Path, na
     (tmp_path / name).unlink()
     assert main(command) == 0
     assert main([*command, "--overwrite"]) == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"lessons", "m.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == {"lessons", "m.safetensors", "m.safetensors.png"}
 
 
 def test_train_does_not_replace_a_hard_link_of_an_image(lessons: Path) -> None:

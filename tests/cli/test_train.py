@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -6,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from napari_fcn.cli import PREPARED, main
 from napari_fcn.models.card import read_info
@@ -66,6 +68,57 @@ def test_invalid_arguments_are_refused_with_a_message(
     given = ["train", str(folder), *SPEC, "--out", str(folder / "m.safetensors"), *SMALL, *arguments]
     assert main(given) == 1
     assert words in capsys.readouterr().err
+
+
+def test_the_network_fits_channels_axes_and_voxel_size_of_the_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    sizes = {"PhysicalSizeX": 0.2, "PhysicalSizeY": 0.2, "PhysicalSizeZ": 1.0}
+    units = {f"{name}Unit": "µm" for name in sizes}
+    for name in ("train_a", "val_b"):
+        image, labels = cells((8, 32, 32), seed=len(name))
+        pixels = np.stack([image, rng.normal(size=image.shape)], 1).astype(np.float32)
+        tifffile.imwrite(tmp_path / f"{name}_image.ome.tif", pixels, metadata={"axes": "ZCYX"} | sizes | units)
+        tifffile.imwrite(tmp_path / f"{name}_label.tif", labels)
+    out = tmp_path / "m.safetensors"
+    small = ["--epochs", "1", "--crops", "1", "--patch", "8", "--device", "cpu"]
+    assert main(["train", str(tmp_path), "--spec", "unet width=2 depth=2", "--out", str(out), *small]) == 0
+    info = read_info(out)
+    assert (info.spec.ndim, info.spec.channels, info.spec.classes) == (3, 2, 3)
+    assert info.spec.pool == ((1, 2, 2), (1, 2, 2))
+    assert info.voxel_size == (1.0, 0.2, 0.2)
+    assert "Network: unet, 3-D, 2 channels, 3 classes, width 2, depth 2, pools 1x2x2, 1x2x2." in capsys.readouterr().err
+
+
+def test_png_images_and_labels_are_trained_and_the_curve_is_drawn(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in folder.glob("*.tif"):
+        pixels = tifffile.imread(path)
+        scaled = pixels / pixels.max() * 255 if "image" in path.name else pixels
+        Image.fromarray(scaled.astype(np.uint8)).save(path.with_suffix(".png"))
+        path.unlink()
+    out = folder / "mine.safetensors"
+    assert main(["train", str(folder), *SPEC, "--out", str(out), *SMALL]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1].startswith("Validation: 1 image with names val_*")
+    assert [line.split()[:2] for line in lines if line.startswith("epoch")] == [["epoch", "1/2"], ["epoch", "2/2"]]
+    assert not any(char in line for line in lines for char in "▁▂▃▄▅▆▇█")
+    with Image.open(folder / "mine.safetensors.png") as picture:
+        assert picture.size == (960, 420)
+
+
+def test_validation_images_of_training_pictures_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for kind in ("image", "label"):
+        shutil.copy(folder / f"train_0_{kind}.tif", folder / f"val_copy_{kind}.tif")
+    out = folder / "m.safetensors"
+    given = ["train", str(folder), *SPEC, "--out", str(out), *SMALL, "--epochs", "1"]
+    assert main(given) == 0
+    assert "Of one picture: val_copy and train_0." in capsys.readouterr().err
+    assert "1 of 2 validation images are of pictures that are also used" in read_info(out).card.validation
+    assert main([*given, "--overwrite", "--train", "*", "--validate", "0.3"]) == 0
+    assert "Of one picture" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("spec", ["fcn depth=2", "resunet depth=1", "dilated depth=2", "deeplab depth=2 rates=[1,2]"])
@@ -150,7 +203,7 @@ def test_a_mask_is_trained_with_label_values(folder: Path, capsys: pytest.Captur
     put_labels(folder, lambda found: np.uint8(255) * (found > 0))
     spec = ["--spec", "unet classes=2 width=2 depth=1", "--target", "classes", "--label-values", "0,255"]
     assert main(["train", str(folder), *spec, "--out", str(folder / "m.safetensors"), *SMALL]) == 0
-    first, second = capsys.readouterr().err.splitlines()[:2]
+    first, second = (line for line in capsys.readouterr().err.splitlines() if line.startswith("Labels of"))
     assert "2 training images: background" in first
     assert "1 validation image: background" in second
     assert "0 px not labelled" in first

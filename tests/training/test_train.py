@@ -16,12 +16,12 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from napari_fcn.errors import FcnError, ImageError, ModelError
-from napari_fcn.events import AugmentationChosen, EpochDone, LabelsFound
+from napari_fcn.events import AugmentationChosen, EpochDone, LabelsFound, PatchChosen, SplitChosen
 from napari_fcn.learning.labels import IGNORE
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets import NetSpec
 from napari_fcn.settings import TrainSettings
-from napari_fcn.training.dataset import LabelledImage
+from napari_fcn.training.dataset import Crops, LabelledImage
 from napari_fcn.training.metrics import dice
 from napari_fcn.training.setup import Training
 from napari_fcn.training.train import Trainer, train
@@ -64,7 +64,7 @@ def training(folder: Path, name: str = "out", spec: NetSpec = SPEC, **settings: 
 
 def run(training: Training, epochs: int | None = None, resume: bool = False) -> list[EpochDone]:
     """Return the events of some epochs, then close the training as when it is cancelled."""
-    events = cast("Generator[LabelsFound | AugmentationChosen | EpochDone]", train(training, resume))
+    events = cast("Generator[Any]", train(training, resume))
     found = list(islice((event for event in events if isinstance(event, EpochDone)), epochs))
     events.close()
     return found
@@ -88,10 +88,10 @@ def test_the_best_weights_are_saved_with_their_scores(folder: Path) -> None:
     assert validate(kept.net(), job.read()[1], "objects") == best.scores
 
 
-def test_a_finished_run_leaves_only_the_model(folder: Path) -> None:
+def test_a_finished_run_leaves_the_model_and_its_curve(folder: Path) -> None:
     job = training(folder, epochs=1)
     run(job)
-    assert [path.name for path in job.out.parent.iterdir()] == ["m.safetensors"]
+    assert sorted(path.name for path in job.out.parent.iterdir()) == ["m.safetensors", "m.safetensors.png"]
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(folder: Path) -> None:
@@ -105,6 +105,28 @@ def test_a_resumed_run_equals_an_uninterrupted_one(folder: Path) -> None:
     assert states[0].keys() == states[1].keys()
     assert all(np.array_equal(states[0][key], states[1][key]) for key in states[0])
     assert Checkpoint.load(straight.out).hash == Checkpoint.load(broken.out).hash
+
+
+def test_a_resumed_run_keeps_its_curve_and_its_crops(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = training(folder, epochs=3, patch=())
+    run(job, 2)
+    drawn = []
+    monkeypatch.setattr("napari_fcn.training.train.save_curve", lambda _, history, *__: drawn.append(len(history)))
+    monkeypatch.setattr("napari_fcn.training.train.choose_patch", lambda *_: PatchChosen((8, 8), (21, 21)))
+    patches = []
+    run_epoch = Trainer.run_epoch
+    monkeypatch.setattr(Trainer, "run_epoch", lambda self, n: patches.append(self.crops.patch) or run_epoch(self, n))
+    run(job, resume=True)
+    assert drawn == [3]
+    assert patches == [(32, 32)]
+
+
+def test_the_card_states_how_validation_images_were_chosen(folder: Path) -> None:
+    named, drawn = training(folder, "a", epochs=1), training(folder, "b", epochs=1, train="*", validate="0.25")
+    run(named)
+    run(drawn)
+    assert Checkpoint.load(named.out).info.card.validation.startswith("2 images with names val_*")
+    assert Checkpoint.load(drawn.out).info.card.validation.startswith("2 of 8 images, from 2 pictures drawn at random")
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(folder: Path) -> None:
@@ -188,6 +210,36 @@ def test_every_dimension_and_target_can_be_trained(
     assert set(event.scores) == {"dice", "boundary_f1", *by_class}
 
 
+@pytest.fixture
+def five_channels(tmp_path: Path) -> Path:
+    """Images of five channels; only the fourth shows the discs, the others show discs elsewhere."""
+    rng = np.random.default_rng(0)
+    for name in (*(f"train_{i}" for i in range(6)), "val_0", "val_1"):
+        pixels, labels = zip(*(discs(rng, (32, 32)) for _ in range(5)), strict=True)
+        stack = np.stack(pixels).astype(np.float32)
+        tifffile.imwrite(tmp_path / f"{name}_image.ome.tif", stack, metadata={"axes": "CYX"})
+        tifffile.imwrite(tmp_path / f"{name}_label.tif", labels[3])
+    return tmp_path
+
+
+def test_a_network_learns_which_of_five_channels_is_informative(five_channels: Path) -> None:
+    job = training(five_channels, spec=replace(SPEC, channels=5, width=8), epochs=10, crops=6)
+    run(job)
+    net, held_out = Checkpoint.load(job.out).net(), job.read()[1]
+    scores = {}
+    for channel in (None, 0, 3):
+        scrambled = []
+        for image in held_out:
+            view = image.views[0].copy()
+            if channel is not None:
+                view[channel] = np.random.default_rng(1).permutation(view[channel].ravel()).reshape(view[channel].shape)
+            scrambled.append(replace(image, views=(view,)))
+        scores[channel] = validate(net, scrambled, "objects")["dice"]
+    assert scores[None] > 0.8
+    assert scores[0] > scores[None] - 0.1
+    assert scores[3] < scores[None] - 0.4
+
+
 def test_training_in_mixed_precision_works(folder: Path) -> None:
     (event,) = run(training(folder, epochs=1, precision="bfloat16"))
     assert np.isfinite(event.loss)
@@ -215,8 +267,8 @@ def test_labels_with_more_classes_than_the_network_are_rejected(folder: Path) ->
         run(training(folder, spec=replace(SPEC, classes=2)))
 
 
-def test_a_network_with_several_channels_is_rejected(folder: Path) -> None:
-    with pytest.raises(FcnError, match="one channel"):
+def test_a_network_with_more_channels_than_the_images_is_rejected(folder: Path) -> None:
+    with pytest.raises(FcnError, match=r"train_0: the network reads 2 channels, the image has 1"):
         run(training(folder, spec=replace(SPEC, channels=2)))
 
 
@@ -261,8 +313,10 @@ def test_an_image_without_labelled_pixels_has_no_score(rng: np.random.Generator)
 
 def test_pixel_counts_of_the_labels_are_yielded_before_training(folder: Path) -> None:
     job = training(folder, epochs=1)
-    first, second, third, *rest = train(job)
-    assert isinstance(third, AugmentationChosen)
+    split, first, second, augmentation, patch, *rest = train(job)
+    assert isinstance(split, SplitChosen)
+    assert isinstance(augmentation, AugmentationChosen)
+    assert isinstance(patch, PatchChosen)
     assert isinstance(first, LabelsFound)
     assert isinstance(second, LabelsFound)
     assert (first.split, first.images, second.split, second.images) == ("training", 6, "validation", 2)
@@ -281,7 +335,7 @@ def test_a_rare_class_in_one_image_is_counted(tmp_path: Path, rng: np.random.Gen
         tifffile.imwrite(tmp_path / f"{name}_label.tif", labels)
     job = training(tmp_path, target="classes")
     examples, held_out = job.read()
-    learner = Trainer(job, examples, job.survey((examples, held_out))[0].pixels)
+    learner = Trainer(job, Crops(examples, job.settings), job.survey((examples, held_out))[0].pixels)
     assert (learner.weights > 0).all()
 
 

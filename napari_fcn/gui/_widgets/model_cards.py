@@ -51,6 +51,8 @@ def card(model: ModelEntry) -> str:
             f"{escaped(name.replace('_', ' '))} {score:.3f}" for name, score in about.known_scores.items()
         )
         rows.append(f"Scores on held-out images: {scores}")
+    if about.validation:
+        rows.append(f"Validation: {escaped(about.validation)}")
     if about.limits:
         rows.append(f"Limits: {escaped(about.limits)}")
     rows += [
