@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from napari_fcn.nets.convert.graph import called, dimensions, finish, follow, module_of, put
+from napari_fcn.nets.convert.graph import clean, describe_node, dimensions, module_of, replace_node, trace
 from napari_fcn.nets.convert.sliding import AVERAGE_POOLS, MAX_POOLS, Lengths, check_merge, per_axis, role
 from napari_fcn.nets.layers import BATCH_NORM, CONV
 
@@ -76,13 +76,13 @@ def fully_convolutional(classifier: nn.Module, size: int | Sequence[int]) -> fx.
     ValueError
         If a layer cannot be converted; it is named.
     """
-    graph = follow(classifier)
+    graph = trace(classifier)
     ndim, channels = dimensions(graph)
     _measure(graph, (1, channels, *per_axis(size, ndim)))
     conversion = _Conversion(graph, ndim)
     for node in list(graph.graph.nodes):
         conversion.convert(node)
-    return finish(graph)
+    return clean(graph)
 
 
 def _measure(graph: fx.GraphModule, shape: Lengths) -> None:
@@ -133,7 +133,7 @@ class _Conversion:
                 self._finish(node)
 
     def _refuse(self, node: fx.Node, why: str) -> ValueError:
-        return ValueError(f"{called(self.graph, node)} cannot be converted: {why}")
+        return ValueError(f"{describe_node(self.graph, node)} cannot be converted: {why}")
 
     def _source(self, node: fx.Node) -> TensorInfo:
         """Return the output of the previous step."""
@@ -157,7 +157,7 @@ class _Conversion:
         if info.is_row and not info.is_point and isinstance(module, _BatchNorm | nn.PReLU):
             raise self._refuse(node, "it weighs each position of the flattened map separately.")
         if info.is_row and isinstance(module, _BatchNorm):
-            node = put(self.graph, node, _norm(module, self.ndim))
+            node = replace_node(self.graph, node, _norm(module, self.ndim))
         self.infos[node] = info
 
     def _merge(self, node: fx.Node) -> None:
@@ -178,7 +178,7 @@ class _Conversion:
         allowed = (1, -1, None) if info.is_row else (1, -1 - self.ndim)
         if axis not in allowed or (info.is_row and not info.is_point):
             raise self._refuse(node, "it does not run over the channels.")
-        self.infos[put(self.graph, node, type(module)(1))] = info  # type: ignore[misc]
+        self.infos[replace_node(self.graph, node, type(module)(1))] = info  # type: ignore[misc]
 
     def _adaptive(self, node: fx.Node) -> None:
         info, module = self._source(node), module_of(self.graph, node)
@@ -189,7 +189,7 @@ class _Conversion:
         if all(n in (1, m) for n, m in zip(after, info.lengths, strict=True)):
             self._pool(node, after, is_mean)
         elif is_mean:
-            waiting = put(self.graph, node, nn.Identity())
+            waiting = replace_node(self.graph, node, nn.Identity())
             self.infos[waiting] = TensorInfo(info.channels, after, info.lengths, is_row=False)
         else:
             raise self._refuse(node, f"maxima of {info.lengths} positions in {after} groups have no sliding form.")
@@ -210,7 +210,7 @@ class _Conversion:
         kernel = tuple(m if n == 1 else 1 for n, m in zip(after, info.lengths, strict=True))
         kinds: Any = AVERAGE_POOLS if is_mean else MAX_POOLS
         module = kinds[self.ndim - 1](kernel, stride=1) if max(kernel) > 1 else nn.Identity()
-        new = put(self.graph, node, module)
+        new = replace_node(self.graph, node, module)
         self.infos[new] = TensorInfo(info.channels, after, after, is_row=False)
         return new
 
@@ -221,7 +221,7 @@ class _Conversion:
                 node, f"it turns (1, {info.channels}, *{info.lengths}) into {after}, not into one row per image."
             )
         flat = TensorInfo(info.channels, info.lengths, info.read, is_row=True)
-        self.infos[put(self.graph, node, nn.Identity())] = flat
+        self.infos[replace_node(self.graph, node, nn.Identity())] = flat
 
     def _linear(self, node: fx.Node) -> None:
         info = self._source(node)
@@ -229,7 +229,7 @@ class _Conversion:
             raise self._refuse(node, "it acts on the last axis of a map. Flatten before it.")
         linear: Any = module_of(self.graph, node)
         single = (1,) * self.ndim
-        self.infos[put(self.graph, node, _convolution(linear, info))] = TensorInfo(
+        self.infos[replace_node(self.graph, node, _convolution(linear, info))] = TensorInfo(
             linear.out_features, single, single, is_row=True
         )
 

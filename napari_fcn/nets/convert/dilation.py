@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import fx, nn
 
 from napari_fcn.nets.convert.averaging import DilatedAverage
-from napari_fcn.nets.convert.graph import called, dimensions, finish, follow, module_of, put
+from napari_fcn.nets.convert.graph import clean, describe_node, dimensions, module_of, replace_node, trace
 from napari_fcn.nets.convert.sliding import (
     CONVS,
     MAX_POOLS,
@@ -62,7 +62,7 @@ def dilate(net: nn.Module, stride: int | Sequence[int] = 1) -> fx.GraphModule:
     ValueError
         If a layer cannot be dilated; it is named.
     """
-    graph = follow(net)
+    graph = trace(net)
     ndim, _ = dimensions(graph)
     max_stride = per_axis(stride, ndim)
     grids: dict[fx.Node, _Grid] = {}
@@ -78,10 +78,10 @@ def dilate(net: nn.Module, stride: int | Sequence[int] = 1) -> fx.GraphModule:
                 pass
             case _:
                 raise ValueError(
-                    f"{called(graph, node)} depends on the whole image and cannot be dilated. "
+                    f"{describe_node(graph, node)} depends on the whole image and cannot be dilated. "
                     "Convert the classifier with fully_convolutional first."
                 )
-    return finish(graph)
+    return clean(graph)
 
 
 def _dilate_layer(graph: fx.GraphModule, node: fx.Node, grids: dict[fx.Node, _Grid], max_stride: Lengths) -> None:
@@ -90,7 +90,7 @@ def _dilate_layer(graph: fx.GraphModule, node: fx.Node, grids: dict[fx.Node, _Gr
     layer = sliding(graph, node, len(max_stride))
     stride = tuple(s if j * s <= limit else 1 for s, j, limit in zip(layer.stride, grid.step, max_stride, strict=True))
     if stride != layer.stride or any(r > 1 for r in grid.rate):
-        node = put(graph, node, _dilated(graph, node, _spread(layer, grid.rate, stride)))
+        node = replace_node(graph, node, _dilated(graph, node, _spread(layer, grid.rate, stride)))
     grids[node] = _Grid(
         tuple(j * k for j, k in zip(grid.step, stride, strict=True)),
         tuple(r * s // k for r, s, k in zip(grid.rate, layer.stride, stride, strict=True)),
@@ -111,12 +111,12 @@ def _dilated(graph: fx.GraphModule, node: fx.Node, layer: Sliding) -> nn.Module:
     is_padded = any(layer.before + layer.after)
     if getattr(module, "ceil_mode", False):
         raise ValueError(
-            f"{called(graph, node)} pools part of a window at the far border (ceil_mode), which has no dilated form. "
+            f"{describe_node(graph, node)} pools part of a window at the far border (ceil_mode), which has no dilated form. "
             "Set ceil_mode=False; this changes only the far border."
         )
     if is_padded and not _pads_with_a_constant(module):
         raise ValueError(
-            f"{called(graph, node)} pads with pixels of the image, which has no dilated form. Pad with zeros."
+            f"{describe_node(graph, node)} pads with pixels of the image, which has no dilated form. Pad with zeros."
         )
     if isinstance(module, PADS):
         return _pad(layer, getattr(module, "value", 0.0))
@@ -175,5 +175,7 @@ def _common_grid(graph: fx.GraphModule, node: fx.Node, grids: dict[fx.Node, _Gri
     check_merge(graph, node)
     sources = [grids[source] for source in node.all_input_nodes if source in grids]
     if not sources or any(grid != sources[0] for grid in sources):
-        raise ValueError(f"{called(graph, node)} joins maps of different strides. They cannot be dilated together.")
+        raise ValueError(
+            f"{describe_node(graph, node)} joins maps of different strides. They cannot be dilated together."
+        )
     return sources[0]

@@ -49,7 +49,7 @@ class _Tracer(fx.Tracer):
         )
 
 
-def follow(net: nn.Module) -> fx.GraphModule:
+def trace(net: nn.Module) -> fx.GraphModule:
     """Return a copy of a network in evaluation mode, as a graph; pooling and softmax are modules in it.
 
     Raises
@@ -68,12 +68,14 @@ def follow(net: nn.Module) -> fx.GraphModule:
     for node in list(graph.graph.nodes):
         if node.op == "call_function" and node.target in _AS_MODULE:
             if any(isinstance(value, fx.Node) for value in (*node.args[1:], *node.kwargs.values())):
-                raise ValueError(f"{called(graph, node)} depends on the size of the image. Give it a fixed size.")
-            put(graph, node, _AS_MODULE[node.target](*node.args[1:], **node.kwargs))
+                raise ValueError(
+                    f"{describe_node(graph, node)} depends on the size of the image. Give it a fixed size."
+                )
+            replace_node(graph, node, _AS_MODULE[node.target](*node.args[1:], **node.kwargs))
     return graph
 
 
-def finish(graph: fx.GraphModule) -> fx.GraphModule:
+def clean(graph: fx.GraphModule) -> fx.GraphModule:
     """Return the graph ready to run, without unused nodes and modules."""
     graph.graph.eliminate_dead_code()
     graph.delete_all_unused_submodules()
@@ -82,7 +84,7 @@ def finish(graph: fx.GraphModule) -> fx.GraphModule:
     return graph
 
 
-def put(graph: fx.GraphModule, node: fx.Node, module: nn.Module) -> fx.Node:
+def replace_node(graph: fx.GraphModule, node: fx.Node, module: nn.Module) -> fx.Node:
     """Replace ``node`` by a call of ``module`` and return the new node.
 
     The module gets the name of the layer that it replaces, with a number if that layer is called more than once.
@@ -107,7 +109,7 @@ def module_of(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
     return graph.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
-def called(graph: fx.GraphModule, node: fx.Node) -> str:
+def describe_node(graph: fx.GraphModule, node: fx.Node) -> str:
     """Return the name of a step, for messages."""
     module = module_of(graph, node)
     if module is not None:

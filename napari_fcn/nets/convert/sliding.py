@@ -13,7 +13,7 @@ from torch.nn.modules import padding as pads
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from napari_fcn.nets.convert.averaging import DilatedAverage
-from napari_fcn.nets.convert.graph import called, constant, module_of
+from napari_fcn.nets.convert.graph import constant, describe_node, module_of
 from napari_fcn.nets.layers import CONV, MAX_POOL
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def role(graph: fx.GraphModule, node: fx.Node) -> Role:
         result = None
     if result is None:
         raise ValueError(
-            f"{called(graph, node)} cannot be converted: it is not a known layer that acts on each position, slides "
+            f"{describe_node(graph, node)} cannot be converted: it is not a known layer that acts on each position, slides "
             "a window or joins maps. Replace it, or convert the part of the network without it."
         )
     return result
@@ -131,7 +131,7 @@ def _is_about_sizes(graph: fx.GraphModule, node: fx.Node) -> bool:
 def check_merge(graph: fx.GraphModule, node: fx.Node) -> None:
     """Raise ValueError if a step joins maps along another axis than the channels."""
     if node.target in (torch.cat, torch.concat) and (node.kwargs.get("dim", (*node.args, 0)[1])) != 1:
-        raise ValueError(f"{called(graph, node)} joins maps along an axis other than the channels, axis 1.")
+        raise ValueError(f"{describe_node(graph, node)} joins maps along an axis other than the channels, axis 1.")
 
 
 def sliding(graph: fx.GraphModule, node: fx.Node, ndim: int) -> Sliding:
@@ -142,11 +142,11 @@ def sliding(graph: fx.GraphModule, node: fx.Node, ndim: int) -> Sliding:
     if isinstance(module, PADS):
         ends = tuple(module.padding)
         if min(ends) < 0:
-            raise ValueError(f"{called(graph, node)} crops: its padding is negative. Crop the image instead.")
+            raise ValueError(f"{describe_node(graph, node)} crops: its padding is negative. Crop the image instead.")
         ones = (1,) * ndim
         return Sliding(ones, ones, ones, ends[::2][::-1], ends[1::2][::-1])
     if getattr(module, "return_indices", False):
-        raise ValueError(f"{called(graph, node)} also returns indices. Set return_indices=False.")
+        raise ValueError(f"{describe_node(graph, node)} also returns indices. Set return_indices=False.")
     kernel = per_axis(module.kernel_size, ndim)
     dilation = per_axis(getattr(module, "dilation", 1), ndim)
     before, after = _padding(module.padding, kernel, dilation)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from napari_fcn.nets.convert.graph import called, dimensions, follow, module_of
+from napari_fcn.nets.convert.graph import describe_node, dimensions, module_of, trace
 from napari_fcn.nets.convert.sliding import Lengths, Sliding, check_merge, role, sliding
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def analyze_padding(net: nn.Module) -> PaddingAnalysis:
     """
     if isinstance(net, ValidConv):
         return net.window.clean
-    graph = follow(net)
+    graph = trace(net)
     inner = [module_of(graph, node) for node in graph.graph.nodes]
     ndim = next((len(part.window.size) for part in inner if isinstance(part, ValidConv)), 0) or dimensions(graph)[0]
     ones = (1,) * ndim
@@ -159,7 +159,7 @@ def analyze_padding(net: nn.Module) -> PaddingAnalysis:
                 pass
             case _:
                 raise ValueError(
-                    f"{called(graph, node)} depends on the whole image. Convert with fully_convolutional first."
+                    f"{describe_node(graph, node)} depends on the whole image. Convert with fully_convolutional first."
                 )
     raise AssertionError("a graph ends with its output")
 
@@ -178,7 +178,7 @@ def _join(graph: fx.GraphModule, node: fx.Node, analyses: dict[fx.Node, PaddingA
     windows = [analyses[source] for source in node.all_input_nodes if source in analyses]
     if not windows or any(window.stride != windows[0].stride for window in windows):
         strides = [window.stride for window in windows]
-        raise ValueError(f"{called(graph, node)} joins maps of strides {strides}; they must be equal.")
+        raise ValueError(f"{describe_node(graph, node)} joins maps of strides {strides}; they must be equal.")
     joined = windows[0]
     for window in windows[1:]:
         joined = joined.joined(window)
