@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from napari_fcn.nets.convert.graph import clean, describe_node, dimensions, module_of, replace_node, trace
+from napari_fcn.nets.convert.graph import describe_node, dimensions, finalise, module_of, replace_node, trace
 from napari_fcn.nets.convert.sliding import AVERAGE_POOLS, MAX_POOLS, Lengths, check_merge, per_axis, role
 from napari_fcn.nets.layers import BATCH_NORM, CONV
 
@@ -82,7 +82,7 @@ def fully_convolutional(classifier: nn.Module, size: int | Sequence[int]) -> fx.
     conversion = _Conversion(graph, ndim)
     for node in list(graph.graph.nodes):
         conversion.convert(node)
-    return clean(graph)
+    return finalise(graph)
 
 
 def _measure(graph: fx.GraphModule, shape: Lengths) -> None:

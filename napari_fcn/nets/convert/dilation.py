@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import fx, nn
 
 from napari_fcn.nets.convert.averaging import DilatedAverage
-from napari_fcn.nets.convert.graph import clean, describe_node, dimensions, module_of, replace_node, trace
+from napari_fcn.nets.convert.graph import describe_node, dimensions, finalise, module_of, replace_node, trace
 from napari_fcn.nets.convert.sliding import (
     CONVS,
     MAX_POOLS,
@@ -81,7 +81,7 @@ def dilate(net: nn.Module, stride: int | Sequence[int] = 1) -> fx.GraphModule:
                     f"{describe_node(graph, node)} depends on the whole image and cannot be dilated. "
                     "Convert the classifier with fully_convolutional first."
                 )
-    return clean(graph)
+    return finalise(graph)
 
 
 def _dilate_layer(graph: fx.GraphModule, node: fx.Node, grids: dict[fx.Node, _Grid], max_stride: Lengths) -> None:
@@ -111,8 +111,8 @@ def _dilated(graph: fx.GraphModule, node: fx.Node, layer: Sliding) -> nn.Module:
     is_padded = any(layer.before + layer.after)
     if getattr(module, "ceil_mode", False):
         raise ValueError(
-            f"{describe_node(graph, node)} pools part of a window at the far border (ceil_mode), which has no dilated form. "
-            "Set ceil_mode=False; this changes only the far border."
+            f"{describe_node(graph, node)} pools part of a window at the far border (ceil_mode), which has no dilated "
+            "form. Set ceil_mode=False; this changes only the far border."
         )
     if is_padded and not _pads_with_a_constant(module):
         raise ValueError(

@@ -75,7 +75,7 @@ def trace(net: nn.Module) -> fx.GraphModule:
     return graph
 
 
-def clean(graph: fx.GraphModule) -> fx.GraphModule:
+def finalise(graph: fx.GraphModule) -> fx.GraphModule:
     """Return the graph ready to run, without unused nodes and modules."""
     graph.graph.eliminate_dead_code()
     graph.delete_all_unused_submodules()

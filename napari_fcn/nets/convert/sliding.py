@@ -115,8 +115,8 @@ def role(graph: fx.GraphModule, node: fx.Node) -> Role:
         result = None
     if result is None:
         raise ValueError(
-            f"{describe_node(graph, node)} cannot be converted: it is not a known layer that acts on each position, slides "
-            "a window or joins maps. Replace it, or convert the part of the network without it."
+            f"{describe_node(graph, node)} cannot be converted: it is not a known layer that acts on each position, "
+            "slides a window or joins maps. Replace it, or convert the part of the network without it."
         )
     return result
 
