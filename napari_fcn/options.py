@@ -39,6 +39,8 @@ class Option:
         Whether a form shows it only on demand.
     combinations : tuple of tuple of str
         Lists of choices that a form offers.
+    empty : str
+        What an empty value means, shown in an empty field of a form.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Option:
     maximum: float | None = None
     advanced: bool = True
     combinations: tuple[tuple[str, ...], ...] = ()
+    empty: str = AUTO
 
     @property
     def is_list(self) -> bool:
@@ -73,7 +76,7 @@ class Option:
             If the text is not a value of the option; the message is a sentence for the user.
         """
         text, kind = text.strip(), self.item_kind
-        if not text or (text == AUTO and kind is not str):
+        if not text or (text == self.empty == AUTO and kind is not str):
             return self.default
         if kind is str:
             return self.check([word for word in re.split(r"[,;\s]+", text) if word] if self.is_list else text)

@@ -126,6 +126,7 @@ class PredictSettings(Settings):
         "size at which the model works best, and the result back. Empty: the image is read at its own size.",
         minimum=1,
         maximum=2**14,
+        empty="not resampled",
     )
     fallback: str = option(
         "exact",

@@ -127,3 +127,11 @@ def test_every_combination_that_a_form_offers_is_a_value() -> None:
     (save,) = (option for option in options(OutputSettings) if option.name == "save")
     assert [save.check(kinds) for kinds in save.combinations] == [*save.combinations]
     assert save.parse("objects; classes, objects") == ("objects", "classes")
+
+
+def test_an_object_size_is_a_number_and_never_auto() -> None:
+    (option,) = [option for option in options(PredictSettings) if option.name == "object_size"]
+    assert option.parse("42,5") == 42.5
+    assert option.parse("") is None
+    with pytest.raises(ValueError, match="auto"):
+        option.parse("auto")

@@ -122,7 +122,7 @@ class Field(QWidget):
             editor = _combo([(choice, choice) for choice in self.option.choices], bool(self.option.numbered))
         else:
             editor = QLineEdit()
-            editor.setPlaceholderText("auto" if self.option.default in (None, ()) else "")
+            editor.setPlaceholderText(self.option.empty if self.option.default in (None, ()) else "")
         self._connect(editor)
         return editor
 
