@@ -56,17 +56,15 @@ def train(arguments: argparse.Namespace) -> None:
 
 def _description(arguments: argparse.Namespace, settings: TrainSettings) -> ModelInfo:
     """Return the description of the model to train: a recipe or a plain one, and a network that fits the images."""
-    from napari_fcn.models.recipe import plain_recipe, read_recipe
+    from napari_fcn.models.recipe import plain_recipe, read_recipe, recipe_shape
     from napari_fcn.training.planning import plan_for_folder
 
     command = shlex.join(["napari-fcn", *(word for word in arguments.argv if word not in ("--resume", "--overwrite"))])
-    spec, voxel_size = plan_for_folder(arguments.spec, arguments.folder, settings)
-    if not arguments.recipe:
-        return replace(plain_recipe(arguments.out.stem, spec, command), voxel_size=voxel_size)
-    info = read_recipe(arguments.recipe, spec, command)
-    if info.voxel_size:
-        spec, _ = plan_for_folder(arguments.spec, arguments.folder, settings, info.voxel_size)
-    return replace(info, spec=spec)
+    stated = recipe_shape(arguments.recipe) if arguments.recipe else (0, ())
+    spec, voxel_size = plan_for_folder(arguments.spec, arguments.folder, settings, *stated)
+    if arguments.recipe:
+        return read_recipe(arguments.recipe, spec, command)
+    return replace(plain_recipe(arguments.out.stem, spec, command), voxel_size=voxel_size)
 
 
 class EpochReport:

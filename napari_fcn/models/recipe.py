@@ -116,17 +116,37 @@ def read_recipe(path: Path, spec: NetSpec, command: str) -> ModelInfo:
     FcnError
         If the file is missing or not a recipe, or has another number of classes than the network.
     """
+    parsed, labels = _parse_recipe(path)
+    card = replace(card_of(parsed.card), recipe=command)
+    voxel_size, size = tuple(parsed.voxel_size), parsed.object_size
+    try:
+        return ModelInfo(spec, Normaliser(), labels, voxel_size, card, object_size=size)
+    except ValueError as error:
+        raise FcnError(f"The recipe {path} does not fit: {error}") from error
+
+
+def recipe_shape(path: Path) -> tuple[int, tuple[float, ...]]:
+    """Return the number of classes of a recipe, and its voxel size, which is empty if it states none.
+
+    Raises
+    ------
+    FcnError
+        If the file is missing or not a recipe.
+    """
+    parsed, labels = _parse_recipe(path)
+    return len(labels), tuple(parsed.voxel_size)
+
+
+def _parse_recipe(path: Path) -> tuple[Recipe, tuple[ClassLabel, ...]]:
+    """Return the content of a recipe file, and its classes."""
     try:
         parsed = validate(Recipe, read_json(path))
         classes = [validate(ClassPart, {"name": name, "colour": colour}) for name, colour in parsed.classes]
-        labels = tuple(ClassLabel(label.name, label.colour) for label in classes)
-        card = replace(card_of(parsed.card), recipe=command)
-        voxel_size, size = tuple(parsed.voxel_size), parsed.object_size
-        return ModelInfo(spec, Normaliser(), labels, voxel_size, card, object_size=size)
     except OSError as error:
         raise FcnError(f"The recipe {path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise FcnError(f"The recipe {path} does not fit: {error}") from error
+    return parsed, tuple(ClassLabel(label.name, label.colour) for label in classes)
 
 
 def plain_recipe(name: str, spec: NetSpec, command: str) -> ModelInfo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import OutputError
 from napari_fcn.storage import replace_file
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 SOFTWARE = "napari-fcn train"  # in a text chunk of the file
 SIZE = (960, 420)
-MARGIN = (62, 34, 20, 44)  # left, top, right, bottom of each panel
+MARGIN = (62, 20, 44)  # left, right and bottom of each panel
+ROW = 18  # height of a row of the legend
 INK, GREY, LINE = "#222222", "#888888", "#dddddd"
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")  # Okabe & Ito 2008
 TICKS = 4
@@ -84,7 +85,8 @@ def _draw_panel(draw: ImageDraw, box: Box, lines: dict[str, list[float]], limits
     from PIL import ImageFont
 
     font = ImageFont.load_default(FONT_SIZE)
-    left, top, right, bottom = box[0] + MARGIN[0], box[1] + MARGIN[1], box[2] - MARGIN[2], box[3] - MARGIN[3]
+    left, right, bottom = box[0] + MARGIN[0], box[2] - MARGIN[1], box[3] - MARGIN[2]
+    top = _draw_legend(draw, (left, box[1], right), list(lines), font)
     epochs, largest = limits
 
     def place(epoch: float, value: float) -> tuple[float, float]:
@@ -99,13 +101,23 @@ def _draw_panel(draw: ImageDraw, box: Box, lines: dict[str, list[float]], limits
     for epoch in sorted({1, *(round(1 + (epochs - 1) * tick / TICKS) for tick in range(1, TICKS + 1))}):
         draw.text((place(epoch, 0)[0], bottom + 8), str(epoch), GREY, font, anchor="mt")
     draw.text(((left + right) / 2, bottom + 26), "epoch", GREY, font, anchor="mt")
-    x = float(left)
-    for (name, values), colour in zip(lines.items(), COLOURS, strict=False):
+    for values, colour in zip(lines.values(), COLOURS, strict=False):
         points = [place(epoch, value) for epoch, value in enumerate(values, 1) if math.isfinite(value)]
         if len(points) > 1:
             draw.line(points, colour, 2, joint="curve")
-        for point in points if len(points) < 2 else points[-1:]:
-            draw.ellipse((point[0] - 3, point[1] - 3, point[0] + 3, point[1] + 3), colour)
-        draw.line((x, top - 18, x + 14, top - 18), colour, 3)
-        draw.text((x + 18, top - 18), name, INK, font, anchor="lm")
-        x += 18 + draw.textlength(name, font) + 14
+        for x, y in points[-1:]:
+            draw.ellipse((x - 3, y - 3, x + 3, y + 3), colour)
+
+
+def _draw_legend(draw: ImageDraw, place: tuple[int, int, int], names: Sequence[str], font: Any) -> int:
+    """Draw the names of lines in rows between left and right, below the top, and return the y of the next row."""
+    left, top, right = place
+    x, y = float(left), top + ROW
+    for name, colour in zip(names, COLOURS, strict=False):
+        width = 18 + draw.textlength(name, font) + 14
+        if x > left and x + width > right:
+            x, y = float(left), y + ROW
+        draw.line((x, y, x + 14, y), colour, 3)
+        draw.text((x + 18, y), name, INK, font, anchor="lm")
+        x += width
+    return y + ROW

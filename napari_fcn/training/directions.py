@@ -151,11 +151,15 @@ def choose_augmentation(
     spacing : sequence of float
         Relative pixel size along each axis, if the settings have none; if empty, all are equal.
     """
-    if AUTO not in (settings.flips, settings.right_angles):
-        return AugmentationChosen((), _stated(settings))
+    stated = _stated(settings)
+    changes = [
+        name for name, value in (("mirrored", settings.flips), ("turned", settings.right_angles)) if value == AUTO
+    ]
+    if not changes:
+        return AugmentationChosen((), stated)
     if settings.target != "classes":
-        note = f"Crops are mirrored and turned: the target {settings.target} has no classes that a mirror exchanges."
-        return AugmentationChosen((), (note,))
+        reason = f"the target {settings.target} has no classes that a mirror exchanges"
+        return AugmentationChosen((), (*stated, f"Crops are {' and '.join(changes)}: {reason}."))
     labels = [image.labels for image in images]
     ndim = labels[0].ndim
     sizes = per_axis("spacing", settings.spacing or tuple(spacing) or (1.0,), ndim)
@@ -164,18 +168,21 @@ def choose_augmentation(
     found = [direction for direction in directions if direction.is_significant(len(directions))]
     directed = tuple(sorted({direction.axis for direction in found}))
     if not directed:
-        return AugmentationChosen((), (_undirected(directions, classes, ndim),))
+        return AugmentationChosen(
+            (), (*stated, f"Crops are {' and '.join(changes)}{_undirected(directions, classes, ndim)}")
+        )
     notes = []
     for axis in directed:
         best = max((d for d in found if d.axis == axis), key=_clarity)
+        neither = f"neither {changes[0]} nor {changes[1]}" if len(changes) > 1 else f"not {changes[0]}"
         notes.append(
-            f"Crops are not mirrored along {axis_name(axis, ndim)}, where classes differ in direction: "
+            f"Along {axis_name(axis, ndim)}, crops are {neither}, because classes differ in direction: "
             f"{classes[best.first]} lies before {classes[best.second]} in {best.agreeing} of {best.pictures} pictures "
-            f"(sign test: p = {sign_test(best.agreeing, best.pictures):.1g}). To mirror them anyway, add --flips on."
+            f"(sign test: p = {sign_test(best.agreeing, best.pictures):.1g})."
         )
     if others := [axis_name(axis, ndim) for axis in range(ndim) if axis not in directed]:
-        notes.append(f"Crops are mirrored along {' and '.join(others)}: a mirror exchanges no classes there.")
-    return AugmentationChosen(directed, tuple(notes))
+        notes.append(f"Along {' and '.join(others)}, crops are {' and '.join(changes)}: a mirror exchanges no classes.")
+    return AugmentationChosen(directed, (*stated, *notes))
 
 
 def _clarity(direction: Direction) -> tuple[bool, float, float]:
@@ -190,25 +197,30 @@ def axis_name(axis: int, ndim: int) -> str:
 
 
 def _stated(settings: TrainSettings) -> tuple[str, ...]:
-    words = {"on": "along all axes", "off": "along no axis"}
-    return (f"Crops are mirrored {words[settings.flips]}, as the settings state.",)
+    """Return a note on mirrors and turns that the settings state."""
+    notes = []
+    if settings.flips != AUTO:
+        notes.append(f"Crops are mirrored along {'all axes' if settings.flips == 'on' else 'no axis'}, as set.")
+    if settings.right_angles != AUTO:
+        notes.append(f"Crops are turned in {'all planes' if settings.right_angles == 'on' else 'no plane'}, as set.")
+    return tuple(notes)
 
 
 def _undirected(directions: Sequence[Direction], classes: Sequence[str], ndim: int) -> str:
-    """Return why all axes are mirrored."""
+    """Return the end of a sentence: why crops are mirrored along all axes."""
     tests = max(1, len(directions))
     needed = next(n for n in range(1, 64) if sign_test(n, n) * tests <= LEVEL)
     unanimous = [d for d in directions if 2 <= d.agreeing == d.pictures < needed and d.share >= MIN_SHARE]
     if unanimous:
         best = max(unanimous, key=_clarity)
         return (
-            f"Crops are mirrored and turned, but {classes[best.first]} lies before {classes[best.second]} along "
-            f"{axis_name(best.axis, ndim)} in all {best.pictures} pictures; at least {needed} are needed to exclude a "
-            "coincidence. If that side tells the classes apart, add --flips off --right-angles off."
+            f", but {classes[best.first]} lies before {classes[best.second]} along {axis_name(best.axis, ndim)} in all "
+            f"{best.pictures} pictures; at least {needed} are needed to exclude a coincidence. If that side tells the "
+            "classes apart, add --flips off --right-angles off."
         )
     if max((d.pictures for d in directions), default=0) < needed:
         return (
-            f"Crops are mirrored and turned: fewer than {needed} pictures hold two classes, too few to find out if "
-            "classes differ in direction. If they do, such as left and right, add --flips off --right-angles off."
+            f": fewer than {needed} pictures hold two classes, too few to find out if classes differ in direction. If "
+            "they do, such as left and right, add --flips off --right-angles off."
         )
-    return "Crops are mirrored and turned along all axes: no class lies on the same side of another in most pictures."
+    return " along all axes: no class lies on the same side of another in most pictures."

@@ -30,6 +30,8 @@ MIN_CORRELATION = 0.93  # of two edges that continue each other
 MIN_CONCORDANCE = 0.7  # of the same edges, with their means and contrasts
 MIN_CONTRAST = 0.02  # standard deviation along an edge, as a share of the range of the image
 MIN_EDGE = 16  # pixels; shorter edges fit by chance
+MAX_SAMPLE = 2**20  # pixels from which the range of an image is measured
+BLOCK = 512  # edges that are compared with all others at once
 SMOOTHING = (0.0, 1.0, 2.0)  # standard deviations of a Gaussian along the edge, in pixels
 
 
@@ -53,40 +55,60 @@ class EdgeMatch:
     correlation: float
 
 
-def matching_edges(images: Sequence[npt.NDArray[Any]]) -> list[EdgeMatch]:
+def matching_edges(images: Iterable[npt.NDArray[Any]]) -> list[EdgeMatch]:
     """Return the pairs of images that continue each other.
 
     Parameters
     ----------
-    images : sequence of ndarray
-        Grey images ``(*space)`` with the intensities of their files: scaled ones differ between tiles.
+    images : iterable of ndarray
+        Grey images ``(*space)`` with the intensities of their files: scaled ones differ between tiles. Only their edges
+        are kept.
     """
-    ranges = np.array([np.ptp(np.percentile(image, (1, 99.8))) for image in images], np.float32)
+    contrasts: list[float] = []
+    alike: dict[tuple[int, ...], list[tuple[int, Edges, Edges]]] = defaultdict(list)
+    for number, image in enumerate(images):
+        sample = image.ravel()[:: max(1, image.size // MAX_SAMPLE)]
+        contrasts.append(MIN_CONTRAST * float(np.ptp(np.percentile(sample, (1, 99.8)))))
+        for axis in range(image.ndim):
+            end, start = (image.take(i, axis).astype(np.float32) for i in (-1, 0))
+            if end.size >= MIN_EDGE:
+                alike[axis, *end.shape].append((number, end, start))
     matches = []
-    for axis in range(max((image.ndim for image in images), default=0)):
-        alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for number, image in enumerate(images):
-            if axis < image.ndim:
-                alike[tuple(np.delete(image.shape, axis))].append(number)
-        for shape, numbers in alike.items():
-            if len(numbers) < 2 or np.prod(shape, dtype=int) < MIN_EDGE:
-                continue
-            ends, starts = (np.stack([images[n].take(i, axis) for n in numbers]).astype(np.float32) for i in (-1, 0))
-            correlation = _correlate(ends, starts, MIN_CONTRAST * ranges[numbers])
-            best = np.maximum(correlation.max(1, keepdims=True), MIN_CORRELATION)
-            pairs = (correlation >= best) & (correlation >= correlation.max(0, keepdims=True))
-            matches += [
-                EdgeMatch(numbers[i], numbers[j], axis, float(correlation[i, j])) for i, j in np.argwhere(pairs)
-            ]
+    for (axis, *_), edges in alike.items():
+        numbers = [number for number, _, _ in edges]
+        ends, starts = (np.stack(arrays) for arrays in list(zip(*edges, strict=True))[1:])
+        candidates = _candidates(ends, starts, np.array([contrasts[n] for n in numbers], np.float32))
+        best: dict[tuple[str, int], float] = defaultdict(float)  # of each end, and of each start
+        for i, j, value in candidates:
+            best["end", i], best["start", j] = max(best["end", i], value), max(best["start", j], value)
+        matches += [
+            EdgeMatch(numbers[i], numbers[j], axis, value)
+            for i, j, value in candidates
+            if value == best["end", i] == best["start", j]
+        ]
     return matches
 
 
-def _correlate(ends: Edges, starts: Edges, contrast: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _candidates(ends: Edges, starts: Edges, contrasts: npt.NDArray[np.float32]) -> list[tuple[int, int, float]]:
+    """Return index of the end, index of the start, and correlation of all pairs that correlate."""
+    found = []
+    for first in range(0, len(ends), BLOCK):
+        rows = slice(first, first + BLOCK)
+        correlation = _correlate((ends[rows], starts), (contrasts[rows], contrasts))
+        for i, j in np.argwhere(correlation > MIN_CORRELATION):
+            if first + i != j:
+                found.append((int(first + i), int(j), float(correlation[i, j])))
+    return found
+
+
+def _correlate(
+    pair: tuple[Edges, Edges], contrasts: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+) -> npt.NDArray[np.float32]:
     """Return the correlation of each end with each start, for the best smoothing; -1 for pairs that do not fit."""
-    best = np.full((len(ends), len(starts)), -1, np.float32)
+    best = np.full((len(pair[0]), len(pair[1])), -1, np.float32)
     for sigma in SMOOTHING:
         rows, means, spreads = [], [], []
-        for edges in (ends, starts):
+        for edges in pair:
             smoothed = ndimage.gaussian_filter(edges, (0, *(sigma,) * (edges.ndim - 1))) if sigma else edges
             flat = smoothed.reshape(len(edges), -1)
             means.append(flat.mean(1))
@@ -95,10 +117,9 @@ def _correlate(ends: Edges, starts: Edges, contrast: npt.NDArray[np.float32]) ->
         covariance = rows[0] @ rows[1].T / rows[0].shape[1]
         correlation = covariance / np.maximum(np.outer(*spreads), 1e-12)
         squares = spreads[0][:, None] ** 2 + spreads[1] ** 2 + (means[0][:, None] - means[1]) ** 2
-        concordance = 2 * covariance / np.maximum(squares, 1e-12)
-        fits = (concordance > MIN_CONCORDANCE) & (spreads[0] > contrast)[:, None] & (spreads[1] > contrast)
+        varies = (spreads[0] > contrasts[0])[:, None] & (spreads[1] > contrasts[1])
+        fits = varies & (2 * covariance / np.maximum(squares, 1e-12) > MIN_CONCORDANCE)
         best = np.maximum(best, np.where(fits, correlation, -1))
-    np.fill_diagonal(best, -1)
     return best
 
 
@@ -112,7 +133,7 @@ def picture_groups(images: Sequence[npt.NDArray[Any]]) -> list[int]:
     images : sequence of ndarray
         ``(*space)``, or ``(Y, X, colours)``.
     """
-    grey = [image.mean(-1) if image.ndim == 3 and image.shape[-1] in COLOUR_SAMPLES else image for image in images]
+    grey = (image.mean(-1) if image.ndim == 3 and image.shape[-1] in COLOUR_SAMPLES else image for image in images)
     return connected(len(images), ((match.first, match.second) for match in matching_edges(grey)))
 
 

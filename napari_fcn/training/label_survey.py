@@ -81,7 +81,7 @@ def survey(
     counts_by_split = [
         [np.bincount(target(image.labels).ravel(), minlength=256) for image in images] for images in splits
     ]
-    notes = _duplicates(*splits)
+    notes: list[str] = []
     for split, images, counts in zip(SPLITS, splits, counts_by_split, strict=True):
         if not settings.label_values:
             notes += _check_meaning(split, [image.labels for image in images], settings.target)
@@ -194,14 +194,3 @@ def _unlabelled_images(
     names = ", ".join(empty[:MAX_LISTED_VALUES]) + (", …" if len(empty) > MAX_LISTED_VALUES else "")
     consequence = "it is not used for training" if split == "training" else "it is not scored"
     return [f"No labelled pixel: {names}; {consequence}."]
-
-
-def _duplicates(training: Sequence[LabelledImage], validation: Sequence[LabelledImage]) -> list[str]:
-    """Return a note for each validation image that is also a training image."""
-    training_names = {(image.views[0].shape, hash(image.views[0].tobytes())): image.name for image in training}
-    keys = [(image, training_names.get((image.views[0].shape, hash(image.views[0].tobytes())))) for image in validation]
-    return [
-        f"{image.name} is the same image as {name}, a training image: its score does not hold for other images."
-        for image, name in keys
-        if name is not None
-    ]

@@ -22,7 +22,7 @@ UNLIMITED = 2**30  # pixels: a depth that is stated is not reduced for short ima
 
 
 def plan_for_folder(
-    text: str, folder: Path, settings: TrainSettings, voxel_size: Sequence[float] = ()
+    text: str, folder: Path, settings: TrainSettings, classes: int = 0, voxel_size: Sequence[float] = ()
 ) -> tuple[NetSpec, tuple[float, ...]]:
     """Return a network for the images of a folder, and their voxel size in micrometres per axis of the network.
 
@@ -38,8 +38,10 @@ def plan_for_folder(
     settings : TrainSettings
         The target, which may fix the number of classes, the names of the training images, and their relative pixel
         sizes, if the files do not state them.
+    classes : int
+        Number of classes, if the recipe states them; 0: that of the target.
     voxel_size : sequence of float
-        Voxel size that is stated elsewhere; empty: that of the file.
+        Voxel size in the recipe, which also gives the number of axes; empty: that of the file.
 
     Returns
     -------
@@ -56,8 +58,8 @@ def plan_for_folder(
         If the text is no network.
     """
     words = parse_words(text)
-    if "classes" not in words and settings.target in CLASSES:
-        text = f"{text} classes={CLASSES[settings.target]}"
+    defaults = {"classes": classes or CLASSES.get(settings.target), "ndim": len(voxel_size)}
+    text = " ".join([text, *(f"{name}={n}" for name, n in defaults.items() if n and name not in words)])
     pairs = find_pairs(folder, (settings.train, ""))
     if not pairs:
         raise ImageError(
@@ -65,7 +67,7 @@ def plan_for_folder(
             "a_image.tif and a_label.tif; change the pattern or the folder."
         )
     image, labels = pairs[0].read()
-    ndim, time = words.get("ndim"), words.get("time")
+    ndim, time = words.get("ndim") or len(voxel_size) or None, words.get("time")
     network = new_network(words["family"], labels.shape, [n for n in image.axes if n not in ("c", "s")], ndim, time)
     channels = words.get("channels")
     known = Network(network.ndim, channels if isinstance(channels, int) else network.channels, network.time)

@@ -67,7 +67,7 @@ def with_pictures(images: Sequence[LabelledImage], names: str = "") -> Images:
         if names and (match := pattern.search(image.name)):
             keys.append(("name", match[1] if match.groups() else match[0]))
         pairs += [(first_of.setdefault(key, number), number) for key in keys]
-    pairs += [(match.first, match.second) for match in matching_edges([image.intensities for image in images])]
+    pairs += [(match.first, match.second) for match in matching_edges(image.intensities for image in images)]
     groups = connected(len(images), pairs)
     labels: dict[int, str] = {}
     for image, group in zip(images, groups, strict=True):

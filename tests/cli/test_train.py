@@ -91,6 +91,20 @@ def test_the_network_fits_channels_axes_and_voxel_size_of_the_images(
     assert "Network: unet, 3-D, 2 channels, 3 classes, width 2, depth 2, pools 1x2x2, 1x2x2." in capsys.readouterr().err
 
 
+def test_a_recipe_states_classes_and_axes_of_the_network(tmp_path: Path) -> None:
+    """Planes of a volume that names its axes, for a recipe with two pixel sizes."""
+    for name in ("train_a", "val_b"):
+        image, labels = cells((6, 32, 32), seed=len(name))
+        tifffile.imwrite(tmp_path / f"{name}_image.ome.tif", image, metadata={"axes": "ZYX"})
+        tifffile.imwrite(tmp_path / f"{name}_label.tif", labels)
+    recipe, out = tmp_path / "recipe.json", tmp_path / "m.safetensors"
+    classes = [["background", "#000000"], ["nucleus", "#56b4e9"], ["rim", "#d55e00"]]
+    recipe.write_text(json.dumps({"classes": classes, "voxel_size": [0.3, 0.3], "card": {"name": "mine"}}))
+    assert main(["train", str(tmp_path), "--recipe", str(recipe), "--out", str(out), *SMALL, "--epochs", "1"]) == 0
+    info = read_info(out)
+    assert (info.spec.ndim, info.spec.classes, info.voxel_size) == (2, 3, (0.3, 0.3))
+
+
 def test_png_images_and_labels_are_trained_and_the_curve_is_drawn(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 """Axes along which classes differ in direction, found from the labels."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from napari_fcn.learning.labels import IGNORE
+from napari_fcn.models.normalise import Normaliser
 from napari_fcn.settings import TrainSettings
-from napari_fcn.training.dataset import LabelledImage
+from napari_fcn.training.dataset import LabelledImage, read_folder
 from napari_fcn.training.directions import choose_augmentation, class_centroids, count_directions, sign_test
+from napari_fcn.training.label_survey import read_labels
 
 CLASSES = TrainSettings(target="classes")
 NAMES = ("background", "left", "right")
@@ -55,9 +58,9 @@ def test_centroids_are_the_mean_positions_of_each_class(ndim: int, seed: int) ->
 def test_discs_that_differ_by_side_are_not_mirrored_along_that_axis(rng: np.random.Generator) -> None:
     chosen = choose_augmentation(images_of([discs(rng) for _ in range(12)]), CLASSES, NAMES)
     assert chosen.directed == (1,)
-    assert "not mirrored along axis x" in chosen.notes[0]
+    assert chosen.notes[0].startswith("Along axis x, crops are neither mirrored nor turned, because classes differ")
     assert "left lies before right in 12 of 12 pictures (sign test: p = 0.0005)" in chosen.notes[0]
-    assert "mirrored along axis y" in chosen.notes[1]
+    assert chosen.notes[1].startswith("Along axis y, crops are mirrored and turned")
 
 
 def test_discs_on_either_side_are_mirrored(rng: np.random.Generator) -> None:
@@ -129,9 +132,23 @@ def test_numbered_objects_have_no_direction(target: str, rng: np.random.Generato
     assert target in chosen.notes[0]
 
 
+def test_parts_of_an_organ_are_not_mirrored_from_front_to_back(shared_data: Path) -> None:
+    folder = shared_data / "hippocampus_mri"
+    read = read_folder(folder, ("train_*", ""), "", 3, Normaliser())
+    chosen = choose_augmentation([read_labels(one, CLASSES) for one in read], CLASSES, ("background", "front", "back"))
+    assert 1 in chosen.directed
+    assert 2 not in chosen.directed
+    assert any(f"back lies before front in {len(read)} of {len(read)} pictures" in note for note in chosen.notes)
+
+
 @pytest.mark.parametrize(("flips", "words"), [("on", "along all axes"), ("off", "along no axis")])
 def test_stated_settings_are_not_changed(flips: str, words: str, rng: np.random.Generator) -> None:
-    stated = replace(CLASSES, flips=flips, right_angles="on")
-    chosen = choose_augmentation(images_of([discs(rng) for _ in range(12)]), stated, NAMES)
+    images = images_of([discs(rng) for _ in range(12)])
+    chosen = choose_augmentation(images, replace(CLASSES, flips=flips, right_angles="on"), NAMES)
     assert chosen.directed == ()
     assert words in chosen.notes[0]
+    assert "turned in all planes" in chosen.notes[1]
+    mixed = choose_augmentation(images, replace(CLASSES, flips=flips), NAMES)
+    assert mixed.directed == (1,)
+    assert words in mixed.notes[0]
+    assert mixed.notes[1].startswith("Along axis x, crops are not turned, because")

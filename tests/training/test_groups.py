@@ -1,5 +1,6 @@
 """Images that were cut from one larger picture."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from napari_fcn.training import pictures
+from napari_fcn.training import groups, pictures
 from napari_fcn.training.groups import picture_groups
 
 
@@ -24,10 +25,35 @@ def tiles(picture: np.ndarray, side: int = 64) -> list[np.ndarray]:
 
 def test_tiles_of_a_picture_are_one_group_in_any_order() -> None:
     mixed = [tile for pair in zip(tiles(scene(0)), tiles(scene(1)), strict=True) for tile in pair]
-    groups = picture_groups(mixed)
-    assert set(groups[::2]) == {groups[0]}
-    assert set(groups[1::2]) == {groups[1]}
-    assert groups[0] != groups[1]
+    numbers = picture_groups(mixed)
+    assert set(numbers[::2]) == {numbers[0]}
+    assert set(numbers[1::2]) == {numbers[1]}
+    assert numbers[0] != numbers[1]
+
+
+@pytest.mark.parametrize("block", [1, 3])
+def test_edges_are_compared_in_blocks_of_any_size(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [*tiles(scene(0)), *tiles(scene(1))]
+    expected = [replace(match, correlation=0) for match in groups.matching_edges(images)]
+    assert len(expected) == 2 * 7  # the inner edges of 2 x 3 tiles
+    monkeypatch.setattr(groups, "BLOCK", block)
+    assert [replace(match, correlation=0) for match in groups.matching_edges(images)] == expected
+
+
+def test_volumes_are_grouped_by_their_faces() -> None:
+    volume = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(20, 24, 24)), 3)
+    for axis in range(3):
+        first, second = np.split(volume, 2, axis)
+        (match,) = groups.matching_edges([second, first])
+        assert (match.first, match.second, match.axis) == (1, 0, axis)
+
+
+def test_an_edge_has_one_neighbour() -> None:
+    """Of two images that continue another, the better one is its neighbour."""
+    first, second, *_ = tiles(scene(0))
+    noise = np.random.default_rng(0).normal(0, 10, second.shape)
+    matches = groups.matching_edges([first, (second + noise).astype(np.float32), second])
+    assert [(match.first, match.second) for match in matches if match.axis == 1] == [(0, 2)]
 
 
 def test_colours_and_other_types_are_grouped() -> None:
@@ -61,5 +87,5 @@ def test_no_tile_of_a_validation_picture_trains(tmp_path: Path) -> None:
 
 def test_tiles_of_the_nuclei_sets_are_found(shared_data: Path) -> None:
     names = sorted(path for path in (shared_data / "dsb2018").glob("*_he_*_image.tif"))
-    groups = picture_groups([tifffile.imread(path) for path in names])
-    assert len(set(groups)) < 0.8 * len(groups)
+    numbers = picture_groups([tifffile.imread(path) for path in names])
+    assert len(set(numbers)) < 0.8 * len(numbers)

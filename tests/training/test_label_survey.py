@@ -63,14 +63,6 @@ def test_images_without_labels_are_named() -> None:
     assert second.notes == ("No labelled pixel: v1; it is not scored.",)
 
 
-def test_an_image_in_both_splits_is_named() -> None:
-    splits = both([half()], [half()])
-    result, _ = survey((splits[0], [*splits[1], labelled(half(), "copy", hash(("t", 0)) % 99)]), CLASSES, NAMES)
-    assert result.notes == (
-        "copy is the same image as t0, a training image: its score does not hold for other images.",
-    )
-
-
 def test_a_class_that_is_not_scored_is_named() -> None:
     three = half()
     three[0] = 2
