@@ -180,8 +180,9 @@ def choose_augmentation(
             f"{classes[best.first]} lies before {classes[best.second]} in {best.agreeing} of {best.pictures} pictures "
             f"(sign test: p = {sign_test(best.agreeing, best.pictures):.1g})."
         )
-    if others := [axis_name(axis, ndim) for axis in range(ndim) if axis not in directed]:
-        notes.append(f"Along {' and '.join(others)}, crops are {' and '.join(changes)}: a mirror exchanges no classes.")
+    others = [axis_name(axis, ndim) for axis in range(ndim) if axis not in directed]
+    if made := [change for change in changes if len(others) >= (2 if change == "turned" else 1)]:
+        notes.append(f"Along {' and '.join(others)}, crops are {' and '.join(made)}: a mirror exchanges no classes.")
     return AugmentationChosen(directed, (*stated, *notes))
 
 

@@ -63,7 +63,9 @@ def with_pictures(images: Sequence[LabelledImage], names: str = "") -> Images:
     pairs = []
     for number, image in enumerate(images):
         view = image.views[0]
-        keys: list[Hashable] = [("picture", image.picture or image.name), (view.shape, hash(view.tobytes()))]
+        keys: list[Hashable] = [("picture", image.picture or image.name)]
+        if view.min() < view.max():  # empty planes are equal in many stacks
+            keys.append((view.shape, hash(view.tobytes())))
         if names and (match := pattern.search(image.name)):
             keys.append(("name", match[1] if match.groups() else match[0]))
         pairs += [(first_of.setdefault(key, number), number) for key in keys]

@@ -9,6 +9,8 @@ import tifffile
 from PIL import Image
 
 from napari_fcn.errors import ImageError
+from napari_fcn.geometry import Region
+from napari_fcn.io import ResultMeta, open_result
 from napari_fcn.models.binding import Network
 from napari_fcn.models.normalise import Normaliser
 from napari_fcn.training.dataset import LabelledImage, read_folder
@@ -38,6 +40,16 @@ def test_images_and_labels_may_have_any_format(tmp_path: Path, image: str, label
     write(tmp_path / labels, LABELS)
     (found,) = read(tmp_path)
     assert found.name == "a"
+    np.testing.assert_array_equal(found.labels, LABELS)
+    np.testing.assert_array_equal(found.views[0], Normaliser().fit(PIXELS.reshape(1, -1)).apply(PIXELS[None]))
+
+
+def test_ome_zarr_is_read(tmp_path: Path) -> None:
+    meta = ResultMeta(("y", "x"), (1.0, 1.0), ("pixel", "pixel"))
+    for kind, pixels in (("image", PIXELS), ("label", LABELS)):
+        with open_result(tmp_path / f"a_{kind}.ome.zarr", "classes", pixels.shape, np.uint8, meta) as writer:
+            writer.write(Region.whole(pixels.shape), pixels)
+    (found,) = read(tmp_path)
     np.testing.assert_array_equal(found.labels, LABELS)
     np.testing.assert_array_equal(found.views[0], Normaliser().fit(PIXELS.reshape(1, -1)).apply(PIXELS[None]))
 

@@ -60,6 +60,8 @@ def test_planes_equal_pixels_and_names_join_images() -> None:
     copies = [labelled(name, scene(7)) for name in ("a", "b")]
     planes = [labelled(f"stack {i}", scene(10 + i), picture="stack") for i in range(3)]
     assert [image.picture for image in with_pictures([*copies, *planes])] == ["a", "a", *["stack 0"] * 3]
+    empty = [labelled(name, np.zeros((64, 64), np.float32)) for name in ("a", "b")]
+    assert [image.picture for image in with_pictures(empty)] == ["a", "b"]
     with pytest.raises(ImageError, match="not a regular expression"):
         with_pictures(images, "(")
 
