@@ -17,7 +17,7 @@ from napari_fcn.learning.head import gather
 from napari_fcn.nets.layers import Level, enlarge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
     from torch import Tensor
@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from napari_fcn.models.normalise import Scaling
     from napari_fcn.nets.hypercolumn import HypercolumnNet
 
+    Product = Callable[[Tensor, Tensor], Tensor]
+
 CORE_HALOS = {1: 16, 2: 4, 3: 2}  # side of a tile's core in halos
 MIN_CORE = 64
-MAX_SEPARATE_CLASSES = 3  # up to that number of classes, each has its own matrix product
+MAX_SEPARATE_CLASSES = 3  # up to that number of classes, `product_by_class` takes a matrix product for each
 INITIAL_CAPACITY = 4096  # rows that the feature matrix has at first
 
 
@@ -122,15 +124,20 @@ class FeatureExtractor:
             index.append(slice(start, length if at_end else (stored.stop[position] - read.start[position]) // factor))
         return level.features[(..., *index)].movedim(1, -1)
 
-    def logits(self, head: LinearHead, tile: FeatureTile, region: Region | None = None) -> Tensor:
-        """Return the logits ``(N, K, *space)`` of a head in a region of a tile's core, by default in all of it."""
+    def logits(
+        self, head: LinearHead, tile: FeatureTile, region: Region | None = None, product: Product | None = None
+    ) -> Tensor:
+        """Return the logits ``(N, K, *space)`` of a head in a region of a tile's core, by default in all of it.
+
+        The last bits depend on the product, by default `product_at_once`.
+        """
         region = tile.core if region is None else region
         around = self.snap_to_grid(region).grow(self.source.axes.spread(self.multiple, 1)).intersection(tile.stored)
         slices = [around.relative_to(tile.stored).slices[p] for p in self.source.axes.space_positions]
         at_end = [around.stop[p] == tile.stored.stop[p] for p in self.source.axes.space_positions]
         planes = self._crop_planes(around, tile.stored)
         with torch.inference_mode(), full_float32(self.device):
-            logits = tile.logits(head, planes, slices, at_end)
+            logits = tile.logits(head, planes, slices, at_end, product or product_at_once)
         inner = region.relative_to(around)
         index: list[Any] = [inner.slices[position] for position in self.source.axes.space_positions]
         return logits[(..., *index)]
@@ -200,7 +207,14 @@ class FeatureTile:
         """The features of each level, ``(N, C, *space)``; views."""
         return [Level(f, self.grids[f][..., part].movedim(-1, 1)) for f, part in self._parts()]
 
-    def logits(self, head: LinearHead, planes: slice | Tensor, part: Sequence[slice], at_end: Sequence[bool]) -> Tensor:
+    def logits(
+        self,
+        head: LinearHead,
+        planes: slice | Tensor,
+        part: Sequence[slice],
+        at_end: Sequence[bool],
+        product: Product,
+    ) -> Tensor:
         """Return the class logits ``(N, K, *space)`` of a head, by one matrix product per grid.
 
         Parameters
@@ -213,6 +227,8 @@ class FeatureTile:
             Pixels along each axis in space; starts and stops are on the grid.
         at_end : sequence of bool
             Whether the part ends with the tile along each axis; it then includes the padding up to the grid.
+        product : callable
+            `product_at_once` or `product_by_class`.
         """
         columns: dict[tuple[int, ...], list[Tensor]] = {}
         weights = head.weight.split([n for _, n in self.widths], dim=1)
@@ -224,7 +240,7 @@ class FeatureTile:
                 slice(s.start // f, None if last else s.stop // f)
                 for s, f, last in zip(part, factor, at_end, strict=True)
             ]
-            logits = _product(self.grids[factor][planes][(slice(None), *index)], torch.cat(parts, dim=1))
+            logits = product(self.grids[factor][planes][(slice(None), *index)], torch.cat(parts, dim=1))
             logits = enlarge(logits, factor) if max(factor) > 1 else logits + head.bias.reshape(-1, *[1] * len(factor))
             total = logits if total is None else total + logits
         assert total is not None
@@ -328,10 +344,18 @@ class FeatureCache:
         self.pixel_index, self.rows = all_indices[order], rows[order]
 
 
-def _product(features: Tensor, weight: Tensor) -> Tensor:
-    """Return ``(N, K, *space)`` for features ``(N, *space, C)`` and weights ``(K, C)``.
+def product_at_once(features: Tensor, weight: Tensor) -> Tensor:
+    """Return ``(N, K, *space)``, contiguous, for features ``(N, *space, C)`` and weights ``(K, C)``.
 
-    Up to `MAX_SEPARATE_CLASSES` rows are multiplied one by one: a product with so narrow a matrix is four times slower.
+    The features are read once and not copied. Few classes are enlarged four times as fast if they are contiguous.
+    """
+    return (features @ weight.T).movedim(-1, 1).contiguous()
+
+
+def product_by_class(features: Tensor, weight: Tensor) -> Tensor:
+    """Return the same as `product_at_once`, with other last bits and more slowly.
+
+    The choice of samples depends on these bits, and replays of existing projects must choose the same samples.
     """
     if len(weight) > MAX_SEPARATE_CLASSES:
         return (features @ weight.T).movedim(-1, 1)

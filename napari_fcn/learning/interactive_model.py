@@ -106,27 +106,26 @@ class InteractiveModel:
 
     def predict(self, region: Region) -> Generator[None, None, npt.NDArray[np.float32]]:
         """Return the class probabilities ``(K, *region.shape)``; pauses before each tile but the first."""
-        out = np.empty((self._n_classes, *region.shape), np.float32)
+        out, head = np.empty((self._n_classes, *region.shape), np.float32), self.head.relative_to_first()
         for number, tile in enumerate(self.features.tiles_in(region)):
             if number:
                 yield
             part = tile.core.intersection(region)
             position = (slice(None), *part.relative_to(region).slices)
-            out[position] = self.extractor.probabilities(self._predict_part(tile, part), part)
+            out[position] = self.extractor.probabilities(self._predict_part(head, tile, part), part)
         return out
 
     def classes(self, region: Region) -> npt.NDArray[np.uint8]:
         """Return the most probable class at each pixel of a region."""
-        out = np.empty(region.shape, np.uint8)
+        out, head = np.empty(region.shape, np.uint8), self.head.relative_to_first()
         for tile in self.features.tiles_in(region):
             part = tile.core.intersection(region)
-            probabilities = self.extractor.probabilities(self._predict_part(tile, part), part)
+            probabilities = self.extractor.probabilities(self._predict_part(head, tile, part), part)
             out[part.relative_to(region).slices] = probabilities.argmax(0)
         return out
 
-    def _predict_part(self, tile: FeatureTile, part: Region) -> Tensor:
-        """Return the logits ``(N, K - 1, *space)`` in a part of a tile's core, relative to the first class."""
-        head = self.head.relative_to_first()
+    def _predict_part(self, head: Head, tile: FeatureTile, part: Region) -> Tensor:
+        """Return the logits ``(N, K - 1, *space)`` of a relative head in a part of a tile's core."""
         logits = self.extractor.logits(head.linear, tile, part)
         if head.hidden is not None:
             logits = logits + self.extractor.crop(self._hidden_logits(head.hidden, tile), tile, part)

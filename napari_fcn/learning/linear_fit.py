@@ -66,13 +66,14 @@ def fit_steps(
     one_hot = torch.nn.functional.one_hot(y, w.shape[0]).to(x.dtype)
     offset_logits = torch.zeros_like(one_hot) if offset is None else offset
 
-    def loss(w: Tensor) -> Tensor:
-        entropy = torch.nn.functional.cross_entropy(torch.addmm(offset_logits, x, w.T), y, reduction="none")
-        return (entropy * sample_weight).sum() + 0.5 * (ridges * (w - centre).square()).sum()
+    def loss(w: Tensor) -> tuple[Tensor, Tensor]:
+        logits = torch.addmm(offset_logits, x, w.T)
+        entropy = torch.nn.functional.cross_entropy(logits, y, reduction="none")
+        return (entropy * sample_weight).sum() + 0.5 * (ridges * (w - centre).square()).sum(), logits
 
-    value, initial_norm = loss(w), None
+    (value, logits), initial_norm = loss(w), None
     for _ in range(MAX_NEWTON):
-        p = torch.addmm(offset_logits, x, w.T).softmax(1)
+        p = logits.softmax(1)
         gradient = ((p - one_hot) * sample_weight[:, None]).T @ x + ridges * (w - centre)
         norm = gradient.norm()
         initial_norm = norm if initial_norm is None else initial_norm
@@ -83,13 +84,13 @@ def fit_steps(
         slope = (gradient * step).sum()
         step_size = 1.0
         for _ in range(12):
-            trial = loss(w - step_size * step)
+            trial, trial_logits = loss(w - step_size * step)
             if trial <= value - 1e-4 * step_size * slope:
                 break
             step_size /= 2
         else:
             break
-        w, value = w - step_size * step, trial
+        w, value, logits = w - step_size * step, trial, trial_logits
     return LinearHead(w[:, :-1].contiguous(), w[:, -1].contiguous())
 
 

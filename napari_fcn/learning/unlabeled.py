@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from napari_fcn.learning.features import product_by_class
 from napari_fcn.learning.head import gather
 
 if TYPE_CHECKING:
@@ -58,9 +59,10 @@ class UnlabeledPixels:
 
     def _confident_pixels(self, tile: FeatureTile) -> tuple[Tensor, Tensor]:
         extractor = self.features.extractor
-        logits = extractor.logits(self.prior.linear, tile)
+        logits = extractor.logits(self.prior.linear, tile, product=product_by_class)
         if self.prior.hidden is not None:
-            logits = logits + self.prior.hidden.logits_of_units(extractor.logits(self.prior.hidden.units, tile))
+            units = extractor.logits(self.prior.hidden.units, tile, product=product_by_class)
+            logits = logits + self.prior.hidden.logits_of_units(units)
         confidence, predicted = logits.float().softmax(1).max(1)
         inner = tile.core.relative_to(tile.stored)
         shift = torch.tensor([0, *(inner.start[p] for p in extractor.source.axes.space_positions)])
