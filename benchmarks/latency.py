@@ -2,16 +2,21 @@
 
     xvfb-run -a -s "-screen 0 1920x1080x24" python -m benchmarks.latency [--model nuclei] [--strokes 40] [--network off]
         [--side 2048]
+    python -m benchmarks.latency --engine [--strokes 40]
 
 Opens napari with the Teach dock on an image of 2048 x 2048 pixels, of which 512 x 512 are visible, paints strokes with
 mouse events, and records the time of each step from stroke to screen, and the longest gaps between two ticks of a timer
 on the GUI thread meanwhile. The latency ends when napari has drawn the frame; the time until it is on the screen, and
 the same times for an unchanged frame, are also reported. An image with a side of more than 4096 is a pyramid on disk.
+
+With ``--engine``, the same strokes are learnt without a window on one core, and the wall and processor time of each
+step is printed: processor times can also be compared on a busy computer. The digest is that of all weights learnt.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import tempfile
 import time
@@ -22,16 +27,23 @@ import dask.array as da
 import napari
 import numpy as np
 import psutil
+import torch
 import zarr
 from qtpy.QtCore import QEvent, QEventLoop, QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
 from benchmarks.machine import describe
-from napari_fcn.events import HeadFitted
-from napari_fcn.gui._layers import ColourTile
+from napari_fcn.events import HeadFitted, TileDone
+from napari_fcn.geometry import Region
+from napari_fcn.gui._layers import Canvas, ColourTile
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui.teach import TeachWidget
+from napari_fcn.learning.annotations import Samples
+from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.models.zoo import path_of
+from napari_fcn.settings import TeachSettings
+from napari_fcn.teaching import Teaching
 
 if TYPE_CHECKING:
     from napari_fcn.gui._controllers.teach.messages import SessionMessage
@@ -224,6 +236,45 @@ def open_session(model: str, network: str, side: int) -> tuple[napari.Viewer, Te
     return viewer, widget, painter
 
 
+def engine_times(model: str, strokes: int) -> None:
+    """Learn strokes without a window, and print the median wall and processor milliseconds of each step."""
+    torch.set_num_threads(1)
+    checkpoint = Checkpoint.load(path_of(model))
+    settings = TeachSettings(network="off", device="cpu")
+    teaching = Teaching(image(PATTERN), checkpoint, ("y", "x"), settings)
+    start = (PATTERN - VIEW) // 2
+    view = Region((start, start), (start + VIEW + 1, start + VIEW + 1))
+    canvas, labels = Canvas(Region.whole((PATTERN, PATTERN))), np.zeros((PATTERN, PATTERN), np.uint8)
+    colours = [label.colour for label in teaching.classes]
+    rng, digest, times = np.random.default_rng(0), hashlib.sha256(), []
+    for number in range(strokes):
+        y, x = (int(n) for n in rng.integers(start + 20, start + VIEW - 80, 2))
+        labels[y : y + 13, x : x + 60] = 1 + number % 2
+        samples = Samples.from_labels(labels)
+        marks = [(time.perf_counter(), time.thread_time())]
+        for event in teaching.run_round(samples, view, number + 1):
+            if isinstance(event, HeadFitted):
+                marks.append((time.perf_counter(), time.thread_time()))
+            elif isinstance(event, TileDone) and len(marks) == 2 and event.done == event.total:
+                marks.append((time.perf_counter(), time.thread_time()))
+                canvas.process_tile(event, colours)
+                marks.append((time.perf_counter(), time.thread_time()))
+                if event.total > 1:  # the features were computed too
+                    marks.clear()
+        if len(marks) == 4:
+            times.append(1e3 * np.diff(marks, axis=0))
+        head = teaching.model.head
+        hidden = () if head.hidden is None else (head.hidden.units.weight, head.hidden.output_weights)
+        for part in (head.linear.weight, head.linear.bias, *hidden):
+            digest.update(part.numpy().tobytes())
+    print(f"{model}, view {VIEW + 1} x {VIEW + 1} of {PATTERN} x {PATTERN} px, one core, {describe('cpu')}")
+    steps = np.median(times, axis=0)
+    for name, (wall, computed) in zip(("learn", "predict", "colour"), steps, strict=True):
+        print(f"  step {name:8s} {wall:6.1f} ms, {computed:6.1f} ms of processor time")
+    print(f"  all           {steps[:, 0].sum():6.1f} ms, {steps[:, 1].sum():6.1f} ms of processor time")
+    print(f"digest of the learnt weights: {digest.hexdigest()[:16]}")
+
+
 def main() -> None:
     """Paint strokes and print the times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -232,7 +283,11 @@ def main() -> None:
     parser.add_argument("--network", default="off", choices=("off", "automatic", "ask"))
     parser.add_argument("--side", type=int, default=2048, help="pixels of the image along each axis")
     parser.add_argument("--pause", type=float, default=1.0, help="seconds between an answer and the next stroke")
+    parser.add_argument("--engine", action="store_true", help="without a window: processor time of each step")
     arguments = parser.parse_args()
+    if arguments.engine:
+        engine_times(arguments.model, arguments.strokes)
+        return
     os.chdir(tempfile.mkdtemp())  # the project goes there
     viewer, widget, painter = open_session(arguments.model, arguments.network, arguments.side)
     assert widget.controller.layers is not None

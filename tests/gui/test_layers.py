@@ -230,8 +230,13 @@ def test_results_are_views_of_the_canvas_in_class_colours(viewer: ViewerModel) -
 
 def test_the_selected_layer_stays_selected(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((5, 6)))
+    selected: list[Any] = []
+    viewer.layers.selection.events.active.connect(lambda event: selected.append(event.value))
     overlay_on(viewer, layer, read_layer(layer).axes(2))
     assert viewer.layers.selection.active is layer
+    assert selected == []  # not even for a moment: napari would show the controls of each layer
+    viewer.add_image(np.zeros((5, 6)))
+    assert viewer.layers.selection.active is viewer.layers[-1]
 
 
 @pytest.mark.parametrize("ndim", [2, 3, 4])

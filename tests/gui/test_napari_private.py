@@ -106,4 +106,5 @@ def test_private_names_are_used_in_one_module() -> None:
     modules = [path for path in folder.rglob("*.py") if path.name != "napari_private.py"]
     uses = [use for path in modules for use in private_uses(path)]
     assert [use.split()[-1] for use in uses] == ["flush_commands"], uses  # which gl_context.py replaces
-    assert [use.split()[-1] for use in private_uses(folder / "_layers" / "napari_private.py")] == ["_view_direction"]
+    uses = list(private_uses(folder / "_layers" / "napari_private.py"))
+    assert {use.split()[-1] for use in uses} == {"_activate_on_insert", "_view_direction"}, uses

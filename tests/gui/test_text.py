@@ -12,7 +12,7 @@ from gui.clocks import turn
 from napari.viewer import Viewer
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractItemView, QApplication, QComboBox, QLabel, QLineEdit, QToolTip, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QApplication, QComboBox, QLabel, QLineEdit, QScrollArea, QToolTip, QWidget
 
 from napari_fcn.events import CandidateEvaluated, Change, PinScore
 from napari_fcn.geometry import Region
@@ -23,8 +23,9 @@ from napari_fcn.gui._controllers.teach.state import CandidateState
 from napari_fcn.gui._field_panels.text import check_text
 from napari_fcn.gui._teach_panels.candidate import CandidateCard
 from napari_fcn.gui._teach_panels.classes import ClassList
+from napari_fcn.gui._teach_panels.learning import latency_text
 from napari_fcn.gui._teach_panels.pins import PinList
-from napari_fcn.gui._widgets.dock import Dock
+from napari_fcn.gui._widgets.dock import WIDTH, Dock
 from napari_fcn.gui._widgets.form import WrappingLabel
 from napari_fcn.gui._widgets.model_cards import card, card_line, swatch
 from napari_fcn.gui._widgets.run_result import legend, result_line
@@ -220,3 +221,22 @@ def test_check_results_and_updates_show_names_as_plain_text(qtbot: QtBot) -> Non
     classes = (PaintedClass(EVIL, "#000000"), PaintedClass(EVIL, "#56b4e9"))
     updates.show_update(TeachState(phase="open", classes=classes, update=CandidateState(ready, "pending")), ("y", "x"))
     assert not drawn_as_markup(updates)
+
+
+def test_long_latencies_are_shown_in_seconds() -> None:
+    texts = [latency_text(seconds) for seconds in (None, 0.082, 0.9994, 2.228, 75.0)]
+    assert texts == ["", "Updated in 82 ms", "Updated in 999 ms", "Updated in 2.2 s", "Updated in 75 s"]
+
+
+def test_fields_of_an_open_section_fit_beside_a_scroll_bar(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot
+) -> None:
+    for make in (segment.SegmentWidget, teach.TeachWidget):
+        viewer = make_napari_viewer(show=True)
+        dock = make(viewer)
+        viewer.window.add_dock_widget(dock)
+        viewer.window._qt_window.resize(1280, 800)
+        dock.advanced.set_open(True)
+        turn(qtbot)
+        area = dock.findChild(QScrollArea)
+        assert area.widget().minimumSizeHint().width() <= WIDTH - area.verticalScrollBar().sizeHint().width()

@@ -14,7 +14,7 @@ from napari_fcn.inference.backends import TorchBackend
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.learning import head
 from napari_fcn.learning.annotations import Samples
-from napari_fcn.learning.features import FeatureCache, FeatureExtractor
+from napari_fcn.learning.features import FeatureCache, FeatureExtractor, product_at_once, product_by_class
 from napari_fcn.models.adapt import filters_only, make_teachable
 
 # axis names, shape, channels
@@ -155,3 +155,17 @@ def test_tiles_in_a_region_are_those_that_intersect_it() -> None:
     region = Region((0, 60), (3, 70))
     cores = [tile_features.core for tile_features in FeatureCache(extractor, net, 2**30).tiles_in(region)]
     assert cores == [tile.core for tile in extractor.plan if tile.core.intersects(region)]
+
+
+@pytest.mark.parametrize("classes", [1, 3, 5])
+@pytest.mark.parametrize("space", [(7,), (6, 5), (4, 3, 2)], ids=["1-D", "2-D", "3-D"])
+def test_both_products_of_features_and_weights_are_equal(classes: int, space: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    whole = torch.randn((2, *(n + 4 for n in space), 9), generator=generator)
+    part = whole[(slice(None), *(slice(1, n + 1) for n in space))]  # not contiguous, as a part of a tile
+    weight = torch.randn((classes, 9), generator=generator)
+    at_once, by_class = product_at_once(part, weight), product_by_class(part, weight)
+    assert at_once.shape == by_class.shape == (2, classes, *space)
+    assert at_once.is_contiguous()
+    assert (at_once - by_class).abs().max() <= 1e-5
+    assert (at_once - torch.einsum("n...c,kc->nk...", part, weight)).abs().max() <= 1e-5

@@ -6,19 +6,20 @@ use no such names.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from napari.components import Dims, ViewerModel
+    from napari.components import Dims, LayerList, ViewerModel
     from napari.layers import Layer
 
 NAMES = (
+    "_activate_on_insert",
     "_data",
     "_need_texture_upload",
     "_qt_viewer",
@@ -102,6 +103,23 @@ def ensure_view_direction(viewer: ViewerModel, camera: Any) -> None:
     cursor, dims = viewer.cursor, viewer.dims
     if dims.ndisplay == 3 and look_up(cursor, "_view_direction", ()) is None:
         cursor._view_direction = camera.calculate_nd_view_direction(dims.ndim, dims.displayed)
+
+
+@contextmanager
+def without_activation(layers: LayerList) -> Iterator[None]:
+    """Let layers that are inserted stay unselected.
+
+    Without `_activate_on_insert`, napari selects each new layer and shows its controls; adding it takes longer.
+    """
+    before = look_up(layers, "_activate_on_insert")
+    if before is None:
+        yield
+        return
+    layers._activate_on_insert = False
+    try:
+        yield
+    finally:
+        layers._activate_on_insert = before
 
 
 def slice_layer(layer: Layer, dims: Dims) -> bool:

@@ -11,7 +11,7 @@ from napari.utils.transforms import Affine
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.layer_calibration import shear_matrix
 from napari_fcn.gui._layers.layer_image import METADATA_KEY, read_layer
-from napari_fcn.gui._layers.napari_private import ensure_view_direction, slice_layer
+from napari_fcn.gui._layers.napari_private import ensure_view_direction, slice_layer, without_activation
 from napari_fcn.gui._layers.pixel_watch import pixel_watch_for
 from napari_fcn.gui._layers.screen import camera_of
 
@@ -67,7 +67,8 @@ def add_result(viewer: ViewerModel, layer: Layer, source: Image) -> None:
     selected = viewer.layers.selection.active
     strokes = find_layer(viewer, source, CORRECTIONS_KIND)
     ensure_view_direction(viewer, camera_of(viewer))
-    viewer.layers.insert(len(viewer.layers) if strokes is None else viewer.layers.index(strokes), layer)
+    with without_activation(viewer.layers):
+        viewer.layers.insert(len(viewer.layers) if strokes is None else viewer.layers.index(strokes), layer)
     if selected in viewer.layers:
         viewer.layers.selection.active = selected
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QProgressBar, QPushButton, QSlider, QVBoxLayout, QWidget
 
+from napari_fcn.gui._controllers import duration
 from napari_fcn.gui._widgets.form import WrappingLabel
 from napari_fcn.settings import TeachSettings, options
 
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
 
 STEPS = 100  # of the slider
 WORDS = {"automatic": "automatic", "ask": "ask me", "off": "off"}
+
+
+def latency_text(seconds: float | None) -> str:
+    """Return the time from stroke to prediction as text, ``Updated in 82 ms`` or ``2.2 s``; empty if unknown."""
+    if seconds is None:
+        return ""
+    return f"Updated in {duration(seconds) if seconds >= 1 else f'{1000 * seconds:.0f} ms'}"
 
 
 class LearnPanel(QWidget):
@@ -106,8 +114,7 @@ class LearnPanel(QWidget):
         self.learn.setText(f"Learn now{waiting if state.waiting and not state.is_live else ''}")
         self.notes.setText(" ".join(state.notes))
         self.notes.setVisible(bool(state.notes))
-        latency = "" if state.latency is None else f"Updated in {1000 * state.latency:.0f} ms"
-        self.latency.setText(latency or "Paint a stroke where the prediction is wrong.")
+        self.latency.setText(latency_text(state.latency) or "Paint a stroke where the prediction is wrong.")
         self.progress.setVisible(state.is_working and state.step > 0)
         self.progress.setRange(0, max(1, state.steps))
         self.progress.setValue(state.step)

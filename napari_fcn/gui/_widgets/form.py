@@ -21,7 +21,7 @@ WARNING = "color: black; background: #e6b800; border-radius: 3px; padding: 4px;"
 LONG_WORD = 24  # characters that fit next to the label of a row
 BREAK = "\u200b"  # zero-width space: a line may be broken here
 NO_BREAK = "\u2060"  # word joiner: a line may not be broken here
-UNIT_SPACE = re.compile(r"(?<=\d) (?=(?:px|[nµm]?m|m?s|min|h|GiB|%)(?!\w))")
+UNIT_SPACE = re.compile(r"(?<=\d) (?=(?:px|Mpx|[nµm]?m|m?s|min|h|GiB|%)(?!\w))")
 
 
 class Field(QWidget):
@@ -283,7 +283,7 @@ def _combo(choices: Sequence[tuple[str, Any]], is_editable: bool = False) -> QCo
     combo = QComboBox()
     combo.setEditable(is_editable)
     combo.setSizeAdjustPolicy(QComboBox.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(8)
+    combo.setMinimumContentsLength(5)  # at least: a dock with a scroll bar is narrow
     for text, value in choices:
         combo.addItem(one_line(text), value)
     return combo
