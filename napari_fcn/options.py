@@ -85,7 +85,7 @@ class Option:
         return self.check(read_numbers(text, kind) if self.is_list else read_number(text, kind))
 
     def check(self, value: Any) -> Any:
-        """Return a valid value as stored in the settings; an empty one (None, or an empty text) is the default.
+        """Return a valid value as stored in the settings; an empty one (None, text or list) is the default.
 
         Raises
         ------
@@ -97,6 +97,8 @@ class Option:
         if not self.is_list:
             return self._check_item(value, (value,))
         items = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+        if not items:
+            return self.default
         checked = [self._check_item(item, items) for item in items]
         return tuple(dict.fromkeys(checked) if self.choices else checked)
 

@@ -333,10 +333,10 @@ def dask_worker(entry: Entry) -> None:
     file, model = read_image(entry.image), fcn.load(entry.model)
     session = fcn.Session(file.data, model, file.bind(model.info.spec), CPU)
     expected = entry.recorder.reading
-    here = SimpleNamespace(_device="cpu", _threads=1, _is_local=False, _client=None)
+    here = Cluster(None, "cpu", 1)  # type: ignore[arg-type]
     entry.monkeypatch.setattr(cluster, "DistributedPredictor", lambda _, __, task: task)
     entry.monkeypatch.setattr(worker, "_worker", lambda: SimpleNamespace(address="here", name=0))
-    task = Cluster.predictor_for(here, session, ImageLocation.from_file(entry.image), CPU, ["classes"])  # type: ignore[arg-type]
+    task = here.predictor_for(session, ImageLocation.from_file(entry.image), CPU, ["classes"])
     _ = worker.TileWorker(task).session  # type: ignore[arg-type]
     entry.recorder.reading["notes"] = expected["notes"]  # the client shows them
 
