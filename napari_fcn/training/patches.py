@@ -9,7 +9,7 @@ import torch
 
 from napari_fcn.errors import ModelError
 from napari_fcn.events import PatchChosen
-from napari_fcn.inference.budget import host_budget
+from napari_fcn.inference.budget import largest_run_budget
 from napari_fcn.inference.memory import budget
 from napari_fcn.receptive_fields.theoretical import theoretical
 from napari_fcn.training.dataset import PATCH_SIDES, per_axis
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from napari_fcn.nets.spec import NetSpec
     from napari_fcn.settings import TrainSettings
 
+PROBE_SIDES = {1: 1024, 2: 64, 3: 16}  # pixels of the crop with which the memory is measured, by number of axes
+
 
 def choose_patch(
     spec: NetSpec, shapes: Sequence[Sequence[int]], settings: TrainSettings, device: torch.device
@@ -27,7 +29,8 @@ def choose_patch(
     """Return the size of training crops, and why.
 
     A crop covers the receptive field, because the network cannot learn to use what it never sees, and at least
-    `PATCH_SIDES`. It is not larger than the images, and smaller if a batch does not fit into half of the free memory.
+    `PATCH_SIDES`. It is not larger than the images, and smaller if a batch does not fit into a third of the free
+    memory.
 
     Parameters
     ----------
@@ -48,14 +51,15 @@ def choose_patch(
         min(_round_up(max(PATCH_SIDES[spec.ndim], f), m), _round_up(n, m))
         for f, n, m in zip(field, longest, spec.multiple, strict=True)
     ]
-    allowed = budget(device, None) if device.type == "cuda" else host_budget()
+    allowed = budget(device, None) if device.type == "cuda" else largest_run_budget()
     each = settings.batch * training_bytes(spec)
     wanted = tuple(sides)
     while prod(sides) * each > allowed:
         axis = max(range(len(sides)), key=lambda k: sides[k] / spec.multiple[k])
         if sides[axis] <= 2 * spec.multiple[axis]:
             break
-        sides[axis] = _round_up(sides[axis] // 2, spec.multiple[axis])
+        smaller = _round_up(sides[axis] * 7 // 8, spec.multiple[axis])
+        sides[axis] = min(smaller, sides[axis] - spec.multiple[axis])
     notes = []
     if tuple(sides) != wanted:
         notes.append(
@@ -80,7 +84,8 @@ def training_bytes(spec: NetSpec) -> float:
     gradient itself.
     """
     net = spec.build().train()
-    shape = [max(2 * m, n) for m, n in zip(spec.multiple, spec.minimum, strict=True)]
+    least = PROBE_SIDES[spec.ndim]
+    shape = [max(_round_up(least, m), n) for m, n in zip(spec.multiple, spec.minimum, strict=True)]
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:

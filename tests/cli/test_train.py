@@ -91,6 +91,21 @@ def test_the_network_fits_channels_axes_and_voxel_size_of_the_images(
     assert "Network: unet, 3-D, 2 channels, 3 classes, width 2, depth 2, pools 1x2x2, 1x2x2." in capsys.readouterr().err
 
 
+def test_augmentation_is_chosen_by_flags(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["train", str(folder), *SPEC, *SMALL, "--epochs", "1", "--out"]
+    off = ["--flips", "off", "--right-angles", "off", "--zoom", "1", "--no-elastic", "--no-intensity", "--invert"]
+    assert main([*given, str(folder / "off.safetensors"), *off]) == 0
+    said = capsys.readouterr().err
+    assert "Crops are mirrored along no axis, as set." in said
+    assert "Crops are turned in no plane, as set." in said
+    assert main([*given, str(folder / "auto.safetensors")]) == 0
+    assert "the target objects has no classes that a mirror exchanges" in capsys.readouterr().err
+    assert Checkpoint.load(folder / "off.safetensors").hash != Checkpoint.load(folder / "auto.safetensors").hash
+    with pytest.raises(SystemExit):
+        main([*given, str(folder / "x.safetensors"), "--flips", "sometimes"])
+    assert "is not one of auto, on, off" in capsys.readouterr().err
+
+
 def test_a_recipe_states_classes_and_axes_of_the_network(tmp_path: Path) -> None:
     """Planes of a volume that names its axes, for a recipe with two pixel sizes."""
     for name in ("train_a", "val_b"):

@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("ndim", [2, 3])
 @pytest.mark.parametrize("depth", [1, 3, 4])
 def test_a_crop_covers_the_receptive_field(ndim: int, depth: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patches, "host_budget", lambda: 2**50)
+    monkeypatch.setattr(patches, "largest_run_budget", lambda: 2**50)
     spec = NetSpec(ndim=ndim, width=1, depth=depth)
     found = choose_patch(spec, [(2000,) * ndim], TrainSettings(), CPU)
     assert found.field == theoretical(spec).size
@@ -31,11 +31,13 @@ def test_a_crop_is_not_larger_than_the_images() -> None:
 def test_a_crop_that_does_not_fit_into_memory_is_smaller_and_the_user_is_informed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(patches, "host_budget", lambda: 50_000_000)
+    monkeypatch.setattr(patches, "largest_run_budget", lambda: 50_000_000)
     found = choose_patch(NetSpec(width=8), [(1000, 1000)], TrainSettings(), CPU)
     assert max(found.patch) < 256
     assert "256 x 256 px do not fit into the free memory in batches of 4" in found.notes[0]
     assert "Crops of" in found.line
+    cube = choose_patch(NetSpec(ndim=3, width=2, depth=2), [(300, 300, 300)], TrainSettings(), CPU)
+    assert max(cube.patch) - min(cube.patch) <= 4  # the pooling grid
 
 
 def test_a_stated_patch_is_used() -> None:
