@@ -26,6 +26,7 @@ COLOURS = ("luminance", "haematoxylin", "eosin", "dab")
 TORCH, OPENVINO = "torch", "openvino"
 SWITCH = (AUTO, "on", "off")
 MIN_MEMORY = 0.1  # GiB
+SPLIT = 0.8  # how readily touching objects are separated by default
 RESULT_KINDS = ("classes", "probabilities", "probabilities8", "objects")
 ZARR = ".ome.zarr"
 
@@ -127,6 +128,22 @@ class PredictSettings(Settings):
         minimum=1,
         maximum=2**14,
         empty="not resampled",
+    )
+    split: float = option(
+        SPLIT,
+        "Split",
+        "How readily touching objects are separated where objects are found: 0 hardly ever, 1 at the slightest dent. "
+        "Probabilities and classes do not depend on it.",
+        minimum=0,
+        maximum=1,
+    )
+    smallest: int | None = option(
+        None,
+        "Smallest object",
+        "Pixels of the smallest object that is kept; where objects are found, smaller ones are background. Empty: 5 in "
+        "1-D, 15 in 2-D, 40 in 3-D.",
+        minimum=1,
+        maximum=2**31,
     )
     fallback: str = option(
         "exact",

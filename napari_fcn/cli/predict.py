@@ -56,7 +56,7 @@ class Run:
         # only planning runs on this computer
         local = replace(settings, device="cpu", precision="float32", backend="torch")
         session = Session(image.data, self.checkpoint, binding, local)
-        kinds = {*job.targets} - {"objects"} | ({"classes"} if "objects" in job.targets else set())
+        kinds = {*job.targets} - {"objects"} | ({"landscape"} if "objects" in job.targets else set())
         run_input = RunInput.of(image, session)
         return run_input, self.cluster.predictor_for(session, job.origin, self.policy.settings, kinds)
 

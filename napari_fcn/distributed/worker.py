@@ -108,13 +108,18 @@ class TileWorker:
 
     def predict(self, tile: Tile) -> dict[str, npt.NDArray[np.generic]]:
         """Return the results of a tile. Several threads may read at once; one computes."""
+        from napari_fcn.events import TileDone
         from napari_fcn.io.result_kinds import encode
+        from napari_fcn.objects import ObjectRule
 
-        predictor = self.predictor
+        predictor, axes = self.predictor, self.task.axes
         block = predictor.read(tile)
         with self._lock:
             self._use_threads()
-            return encode(predictor.predict_parts(tile, block), self.task.kinds)
+            probabilities, distance = predictor.split(predictor.predict_parts(tile, block))
+            names = [label.name for label in self.session.checkpoint.info.classes]
+            rule = ObjectRule.from_class_names(names, axes.image, axes.space)
+            return encode(TileDone(tile.core, probabilities, 0, 0, distance=distance), self.task.kinds, rule)
 
     @property
     def predictor(self) -> Predictor:

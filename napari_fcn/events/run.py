@@ -61,6 +61,9 @@ class TileDone:
         Tiles finished so far, and in all.
     work : float
         Fraction of the work of this run that is done, 0..1, by the pixels that tiles read; 0 if it is unknown.
+    distance : ndarray or None
+        ``region.shape`` float32, 0..1: predicted distance to the border of the object, relative to the largest in it;
+        None if the network has none.
     """
 
     region: Region
@@ -68,6 +71,7 @@ class TileDone:
     done: int
     total: int
     work: float = 0.0
+    distance: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +103,8 @@ class ResultsDone:
         Core of the tile, on the image axes.
     results : mapping of str to ndarray
         An array for each kind of result: ``(classes, *region.shape)`` for ``"probabilities"`` (float32) and
-        ``"probabilities8"`` (uint8), ``region.shape`` for ``"classes"`` (uint8).
+        ``"probabilities8"`` (uint8), ``region.shape`` for ``"classes"`` (uint8) and for ``"landscape"`` (uint16), from
+        which objects are found.
     done, total : int
         Tiles finished so far, and in all.
     """

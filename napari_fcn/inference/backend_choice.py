@@ -54,7 +54,7 @@ class BackendChoice:
         if self.name == OPENVINO:
             compile_trimmed = partial(_compile_trimmed, checkpoint, dtype)
             return openvino_backend.OpenVinoBackend(checkpoint.info.spec, self.compiled, dtype, compile_trimmed)
-        return TorchBackend(checkpoint.net(), device, dtype)
+        return TorchBackend(checkpoint.net(), device, dtype, with_distance=True)
 
 
 def pick_device(device: str, backend: str) -> torch.device:

@@ -49,10 +49,16 @@ class Backend(Protocol):
     def dtype(self) -> torch.dtype:
         """Precision of the network; probabilities are float32."""
 
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+
     def probabilities(
         self, block: npt.NDArray[np.float32], crop: Sequence[slice] = (), trim: tuple[bool, bool] = (False, False)
     ) -> npt.NDArray[np.float32]:
         """Return the probabilities ``(N, classes, *space)`` of a scaled block ``(N, C, *space)``, or of a part of it.
+
+        A network with a distance to the border of the object has it as one more channel.
 
         ``trim`` says whether the planes before and after the crop, along the first axis, are only its halo, which need
         not be computed in the layers that do not use them.
@@ -78,11 +84,13 @@ class TorchBackend:
         Where to run.
     dtype : torch.dtype
         Precision of the network.
+    with_distance : bool
+        Whether `probabilities` has the distance to the border of the object as one more channel, if the network has it.
     """
 
-    def __init__(self, net: Net, device: torch.device, dtype: torch.dtype) -> None:
-        self.ndim, self.supports_slabs = net.spec.ndim, supports_slabs(net.spec)
-        self.net: nn.Module = place(fold(net), self.ndim, device, dtype)
+    def __init__(self, net: Net, device: torch.device, dtype: torch.dtype, with_distance: bool = False) -> None:
+        self.ndim, self.supports_slabs, self.classes = net.spec.ndim, supports_slabs(net.spec), net.spec.classes
+        self.net: nn.Module = place(fold(net, with_distance), self.ndim, device, dtype)
         self.device, self.dtype = device, dtype
 
     @property
@@ -114,18 +122,25 @@ class TorchBackend:
             if self.ndim in MEMORY_FORMATS:
                 x = x.contiguous(memory_format=MEMORY_FORMATS[self.ndim])
             if not (self.supports_slabs and any(trim)):
-                return softmax(self.net(x)[(..., *crop)])
+                return softmax(self.net(x)[(..., *crop)], self.classes)
             with trimmed_planes(*trim):
                 logits = self.net(x)
             left_out = (x.shape[2] - logits.shape[2]) * trim[0] // sum(trim)  # before those that are kept
             planes = slice(crop[0].start - left_out, crop[0].stop - left_out)
-            return softmax(logits[(..., planes, *crop[1:])])
+            return softmax(logits[(..., planes, *crop[1:])], self.classes)
 
 
-def softmax(logits: Tensor) -> npt.NDArray[np.float32]:
-    """Return the probabilities of logits ``(N, classes, *space)``, computed in float32."""
-    probabilities: npt.NDArray[np.float32] = logits.float().softmax(1).cpu().numpy()
-    return probabilities
+def softmax(outputs: Tensor, classes: int) -> npt.NDArray[np.float32]:
+    """Return the probabilities of logits ``(N, classes, *space)``, computed in float32.
+
+    A further channel, the distance to the border of the object, is limited to 0..1.
+    """
+    outputs = outputs.float()
+    probabilities = outputs[:, :classes].softmax(1)
+    if outputs.shape[1] > classes:
+        probabilities = torch.cat([probabilities, outputs[:, classes:].clamp(0, 1)], 1)
+    found: npt.NDArray[np.float32] = probabilities.cpu().numpy()
+    return found
 
 
 @contextmanager

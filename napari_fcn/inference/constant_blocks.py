@@ -53,6 +53,11 @@ class ConstantBlockCache:
         """Precision of the network."""
         return self._backend.dtype
 
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self._backend.classes
+
     def probabilities(
         self, block: npt.NDArray[np.float32], crop: Sequence[slice] = (), trim: tuple[bool, bool] = (False, False)
     ) -> npt.NDArray[np.float32]:

@@ -120,7 +120,7 @@ def run_bytes(spec: NetSpec, plan: TilePlan, dtype: torch.dtype, device: torch.d
     several = len(plan) > 1
     blocks = min(BLOCKS_AHEAD, len(plan) - 1) + (dtype is not torch.float32)  # the block of float32 is the input itself
     waiting = 4 * spec.channels * prod(plan.largest_read) * blocks
-    prediction = 4 * spec.classes * prod(plan.tile)
+    prediction = 4 * (spec.classes + spec.distance) * prod(plan.tile)
     predictions = (prediction + constant_bytes(prediction)) * several
     if backend == OPENVINO:
         predictions += prediction  # its activations stay while the probabilities are copied

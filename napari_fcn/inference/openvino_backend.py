@@ -53,7 +53,7 @@ class OpenVinoBackend:
         dtype: torch.dtype,
         compile_trimmed: Callable[[tuple[bool, bool]], bytes | None] = lambda trim: None,
     ) -> None:
-        self.device, self.dtype = torch.device("cpu"), dtype
+        self.device, self.dtype, self.classes = torch.device("cpu"), dtype, spec.classes
         self._spec, self._compiled = spec, compiled
         self._compile_trimmed = compile_trimmed
         self._trimmed: dict[tuple[bool, bool], OpenVinoBackend | None] = {}
@@ -91,7 +91,7 @@ class OpenVinoBackend:
             inside = [slice(0, block.shape[2] - before - after), *(slice(0, n) for n in block.shape[3:])]
             if crop:
                 crop = [slice(crop[0].start - before, crop[0].stop - before), *crop[1:]]
-            return softmax(logits[(..., *inside)][(..., *crop)])
+            return softmax(logits[(..., *inside)][(..., *crop)], self.classes)
 
     def release(self) -> None:
         """Free the memory of the activations."""

@@ -73,7 +73,9 @@ def load_or_compile(
     DeviceError
         If OpenVINO is not installed.
     """
-    facts = (checkpoint.hash, str(dtype), version("napari-fcn"), *versions(), *(trim if any(trim) else ()))
+    outputs = ("distance",) if checkpoint.info.spec.distance else ()
+    left_out = trim if any(trim) else ()
+    facts = (checkpoint.hash, str(dtype), version("napari-fcn"), *versions(), *left_out, *outputs)
     path = cache_folder() / "openvino" / f"{blake2b(repr(facts).encode(), digest_size=16).hexdigest()}{SUFFIX}"
     notes: list[str] = []
     try:
@@ -111,19 +113,19 @@ def compile_net(net: Net, dtype: torch.dtype, trim: tuple[bool, bool] = (False, 
     trim : (bool, bool)
         As for `load_or_compile`.
     """
-    folded, spec, core = fold(net), net.spec, openvino_core()
+    folded, spec, core = fold(net, with_distance=True), net.spec, openvino_core()
     x = torch.randn(2, spec.channels, *_small_shape(spec, 1, trim), generator=torch.Generator().manual_seed(0))
     try:
         model = _convert(folded, spec, trim)
         compiled = core.compile_model(model, "CPU", compile_options(torch.float32))
-        found = softmax(torch.from_numpy(compiled([x.numpy()])[0]))
+        found = softmax(torch.from_numpy(compiled([x.numpy()])[0]), spec.classes)
         if dtype is not torch.float32:
             compiled = core.compile_model(model, "CPU", compile_options(dtype))
         data = compiled.export_model().getvalue()
     except FORWARD_ERRORS as error:
         return CompiledNet(problem=f"OpenVINO cannot run this network ({_cause(error)}).")
     with torch.inference_mode(), trimmed_planes(*trim):
-        expected = softmax(folded(x))
+        expected = softmax(folded(x), spec.classes)
     difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
     if not difference <= TOLERANCE:
         return CompiledNet(

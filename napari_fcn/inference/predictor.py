@@ -73,8 +73,8 @@ class Predictor:
             raise out_of_memory(tile.read.shape, torch.device("cpu")) from error
 
     def tile(self, tile: Tile) -> npt.NDArray[np.float32]:
-        """Return the probabilities ``(classes, *tile.core.shape)`` of one tile; it depends on the tile alone."""
-        return self.predict(tile, self.read(tile))
+        """Return the probabilities ``(classes, *tile.core.shape)`` of one tile; they depend on the tile alone."""
+        return self.split(self.predict(tile, self.read(tile)))[0]
 
     def run(self, tiles: Iterable[Tile], total: int, ahead: int = BLOCKS_AHEAD) -> Iterator[TileDone | PreviewDone]:
         """Yield the probabilities of each tile in order, prefetching ``ahead`` blocks; previews are not counted.
@@ -84,10 +84,18 @@ class Predictor:
         done, caching = 0, self.with_backend(ConstantBlockCache(self.backend))
         for tile, block in prefetch(self.read, tiles, ahead):
             if isinstance(tile, Preview):
-                yield PreviewDone(tile.core, caching.preview(tile, block))
+                yield PreviewDone(tile.core, self.split(caching.preview(tile, block))[0])
                 continue
             done += 1
-            yield TileDone(tile.core, caching.predict_parts(tile, block), done, total)
+            probabilities, distance = self.split(caching.predict_parts(tile, block))
+            yield TileDone(tile.core, probabilities, done, total, distance=distance)
+
+    def split(
+        self, prediction: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+        """Return the probabilities in a prediction, and the distance to the border of the object, if it has one."""
+        classes = self.backend.classes
+        return prediction[:classes], prediction[classes] if len(prediction) > classes else None
 
     def predict_parts(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return what `predict` returns, to 1e-5; constant parts are predicted apart, which a caching back end uses."""
@@ -109,7 +117,7 @@ class Predictor:
     def predict(
         self, tile: Tile, block: npt.NDArray[np.float32], trim: tuple[bool, bool] = (False, False)
     ) -> npt.NDArray[np.float32]:
-        """Return the probabilities ``(classes, *tile.core.shape)`` of a tile from its block.
+        """Return the prediction ``(classes, *tile.core.shape)`` of a tile from its block, with the distance, if any.
 
         ``trim`` is as for `Backend.probabilities`.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -49,13 +49,16 @@ class DirectConv3d(nn.Conv3d):
         return output
 
 
-def fold(net: Net) -> Net:
+def fold(net: Net, with_distance: bool = False) -> Net:
     """Return a copy in evaluation mode with batch norms folded into the convolutions before them.
 
     With frozen statistics a norm multiplies each channel and adds a constant, which weights and bias of the convolution
-    can include (Jacob et al. 2018, section 3.2).
+    can include (Jacob et al. 2018, section 3.2). ``with_distance``: the copy returns the distance to the border of the
+    object, if the network has it, after the logits, as one more channel of the same convolution.
     """
     net = deepcopy(net).eval()
+    if with_distance and net.spec.distance and net.spec.head == "score":
+        _join_distance(net)
     for module in list(net.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.Sequential):
@@ -64,6 +67,16 @@ def fold(net: Net) -> Net:
         if type(module) is nn.Conv3d:
             module.__class__ = DirectConv3d  # the same weights, another algorithm
     return net
+
+
+def _join_distance(net: Any) -> None:
+    """Compute logits and distance by one convolution."""
+    score, distance = net.score, net.distance
+    joined = type(score)(score.in_channels, score.out_channels + 1, score.kernel_size)
+    with torch.no_grad():
+        joined.weight.copy_(torch.cat([score.weight, distance.weight]))
+        joined.bias.copy_(torch.cat([score.bias, distance.bias]))
+    net.score, net.distance = joined, None
 
 
 def _fold_sequence(sequence: nn.Sequential) -> nn.Sequential:

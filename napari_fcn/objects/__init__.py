@@ -1,5 +1,6 @@
-"""Objects from the class of each pixel."""
+"""Objects from the probabilities of a network."""
 
-from napari_fcn.objects.instances import ObjectRule, find_objects
+from napari_fcn.objects.instances import Separation, find_objects
+from napari_fcn.objects.landscape import ObjectRule
 
-__all__ = ["ObjectRule", "find_objects"]
+__all__ = ["ObjectRule", "Separation", "find_objects"]

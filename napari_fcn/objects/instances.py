@@ -1,4 +1,10 @@
-"""Labels the objects of images larger than memory, block by block."""
+"""Numbers the objects of images larger than memory, block by block, with the result of the whole image.
+
+An object is a hill of a landscape. From each pixel a path leads up to the highest neighbour; pixels whose paths end on
+one peak are a basin of the watershed by steepest ascent (Vincent & Soille 1991). Of two basins that meet, the lower one
+joins the other if its peak rises above the pass by less than a depth: its persistence (Edelsbrunner et al. 2002). Paths
+and passes can be found in blocks: those that cross borders are joined afterwards, so no halo is needed.
+"""
 
 from __future__ import annotations
 
@@ -6,109 +12,144 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from scipy import ndimage, sparse
+from scipy import sparse
 
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Region, TilePlan
-from napari_fcn.geometry.axes import SPACE
+from napari_fcn.objects.landscape import CLASS_STEP, HEIGHTS
+from napari_fcn.settings import SPLIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
-    Labels = npt.NDArray[Any]
+    from napari_fcn.objects.landscape import ObjectRule
+    from napari_fcn.settings import PredictSettings
 
-RIM_NAMES = frozenset({"rim", "border", "boundary", "outline", "contour", "edge"})
-WALL_NAMES = frozenset({"membrane", "membranes", "wall", "walls", "cell wall", "cell walls"})
-GROWTH = 3  # pixels by which an object grows into the rim around it
+    Numbers = npt.NDArray[Any]
+
 BLOCK_SHAPES = {1: (2**20,), 2: (2048, 2048), 3: (64, 512, 512)}  # pixels along the connected axes
 MAX_OBJECTS = 2**32 - 1  # of uint32
+SMALLEST = {1: 5, 2: 15, 3: 40}  # pixels of an object by default, by the number of connected axes
+LARGEST_WEIGHT = 2**16  # of a pass, in a spanning tree of the smallest weights: the highest passes
+LEAST_PEAK = 0.4  # height of an object: a rim without an inside is none
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectRule:
-    """Which pixels form an object.
+class Separation:
+    """How objects are separated.
 
     Attributes
     ----------
-    inside : tuple of int
-        Classes whose connected pixels (of one class, sharing a face) are an object.
-    rim : tuple of int
-        Classes between objects that belong to them: each object grows into them by at most `GROWTH` pixels.
-    axes : tuple of int
-        Image axes along which pixels are connected; along others, such as time, each index has its own objects.
+    depth : float
+        Rise of a peak above the pass to a higher one from which it is an object of its own, 0 to 1: less splits more.
+    smallest : int, optional
+        Pixels of the smallest object; `SMALLEST` if not given.
     """
 
-    inside: tuple[int, ...]
-    rim: tuple[int, ...]
-    axes: tuple[int, ...]
+    depth: float = 1 - SPLIT
+    smallest: int | None = None
 
     @classmethod
-    def from_class_names(cls, names: Sequence[str], axes: Sequence[str], space: Sequence[str]) -> ObjectRule:
-        """Return the rule for a model, from the names of its classes.
+    def from_settings(cls, settings: PredictSettings) -> Separation:
+        """Return the separation that a user has chosen."""
+        return cls(1 - settings.split, settings.smallest)
 
-        Parameters
-        ----------
-        names : sequence of str
-            The classes, background first. A class named rim, border, boundary, outline, contour or edge belongs to the
-            objects that it separates. If all others are membranes or walls, objects are regions of background.
-        axes : sequence of str
-            The axes of the image, without channels.
-        space : sequence of str
-            The axes that the network convolves.
-        """
-        lower = [name.strip().lower() for name in names]
-        rim = tuple(i for i, name in enumerate(lower) if i and name in RIM_NAMES)
-        inside = tuple(i for i in range(1, len(lower)) if i not in rim)
-        if inside and all(lower[i] in WALL_NAMES for i in inside):
-            inside = (0,)
-        elif not inside:
-            inside, rim = rim, ()
-        connected = [i for i, name in enumerate(axes) if name in SPACE or (name in space and name != "t")]
-        return cls(inside, rim, tuple(connected))
+    def min_pixels(self, rule: ObjectRule) -> int:
+        """Return the number of pixels of the smallest object."""
+        return SMALLEST[min(max(len(rule.axes), 1), 3)] if self.smallest is None else self.smallest
 
 
 class BlockReader(Protocol):
-    """Reads classes of pixels by region."""
+    """Reads values of pixels by region."""
 
-    def read(self, region: Region) -> Labels | None:
+    def read(self, region: Region) -> Numbers | None:
         """Return ``region.shape``."""
 
 
 class BlockStore(BlockReader, Protocol):
     """Stores numbers of objects by region."""
 
-    def write(self, region: Region, block: Labels) -> None:
+    def write(self, region: Region, block: Numbers) -> None:
         """Store ``region.shape`` uint32."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Pieces:
-    """The pieces of objects in all blocks; piece ``i`` has number ``i + 1``."""
+    """The pieces of basins in all blocks; piece ``i`` has number ``i + 1``.
 
-    first_pixel: Labels  # (n,): index of the first pixel of each piece in the ravelled image
-    touching: Labels  # (n, 2): numbers of pieces that touch
+    Attributes
+    ----------
+    peak : ndarray
+        ``(n,)``: index of the highest pixel of each piece in the ravelled image.
+    height : ndarray
+        ``(n,)``: its value in the landscape.
+    target : ndarray
+        ``(n,)``: index of the pixel to which the path continues in another block; -1 if it ends.
+    first, size : ndarray
+        ``(n,)``: index of the first pixel, and number of pixels.
+    """
+
+    peak: Numbers
+    height: Numbers
+    target: Numbers
+    first: Numbers
+    size: Numbers
+
+    @classmethod
+    def join(cls, parts: Sequence[_Pieces]) -> _Pieces:
+        """Return the pieces of several blocks."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """The stores, shape and rule of one run."""
+
+    landscape: BlockReader
+    scratch: BlockStore
+    shape: tuple[int, ...]
+    rule: ObjectRule
+
+    def index(self, region: Region) -> Numbers:
+        """Return the index in the ravelled image of each pixel of a region."""
+        strides = np.cumprod([1, *self.shape[:0:-1]])[::-1]
+        index = np.zeros((1,) * len(self.shape), np.int64)
+        for axis, (start, stop, stride) in enumerate(zip(region.start, region.stop, strides, strict=True)):
+            line = np.arange(start, stop, dtype=np.int64) * stride
+            index = index + line.reshape([-1 if i == axis else 1 for i in range(len(self.shape))])
+        return index
+
+    def grow(self, block: Region) -> Region:
+        """Return a block with its neighbouring pixels along the connected axes."""
+        return block.grow([int(axis in self.rule.axes) for axis in range(len(self.shape))]).clip(self.shape)
 
 
 def find_objects(
-    classes: BlockReader, scratch: BlockStore, objects: BlockStore, shape: Sequence[int], rule: ObjectRule
+    landscape: BlockReader,
+    scratch: BlockStore,
+    objects: BlockStore,
+    shape: Sequence[int],
+    rule: ObjectRule,
+    separation: Separation | None = None,
 ) -> Iterator[int]:
     """Assign numbers to the objects in the order of their first pixels, block by block.
 
-    The result equals the labelling of the whole image. Pieces within blocks are numbered in ``scratch``, joined where
-    they touch across faces (Rosenfeld & Pfaltz 1966), and then written to ``objects``.
+    The result equals that of the whole image in one block.
 
     Parameters
     ----------
-    classes : BlockReader
-        Class of each pixel.
+    landscape : BlockReader
+        uint16, see `ObjectRule.landscape`.
     scratch, objects : BlockStore
         uint32 arrays of the image's shape: one for intermediate results, one for the objects.
     shape : sequence of int
         Shape of the image without channels.
     rule : ObjectRule
         Which pixels form an object.
+    separation : Separation, optional
+        How objects are separated.
 
     Yields
     ------
@@ -120,21 +161,23 @@ def find_objects(
     ImageError
         If there are more objects than uint32 can number.
     """
-    blocks = [tile.core for tile in _plan(shape, rule)]
-    firsts, pairs, count = [], [], 0
+    image = _Image(landscape, scratch, tuple(shape), rule)
+    blocks = [tile.core for tile in _plan(image.shape, rule)]
+    parts, count = [], 0
     for block in blocks:
-        first, touching = _number_pieces(classes, scratch, block, (tuple(shape), rule, count))
-        firsts.append(first)
-        pairs.append(touching)
-        count += len(first)
-        yield 2 * len(blocks)
-    numbers = _join(_Pieces(np.concatenate(firsts), np.concatenate(pairs)))
-    reach = [GROWTH if rule.rim and axis in rule.axes else 0 for axis in range(len(shape))]
+        parts.append(_climb(image, block, count))
+        count += len(parts[-1].peak)
+        yield 3 * len(blocks)
+    pieces, passes, target = _Pieces.join(parts), [], np.arange(count)
     for block in blocks:
-        wide = block.grow(reach).clip(shape)
-        grown = _grow(numbers[_read(scratch, wide)], np.isin(_read(classes, wide), rule.rim), rule)
-        objects.write(block, grown[block.relative_to(wide).slices])
-        yield 2 * len(blocks)
+        passes.append(_passes(image, block))
+        inside = _continued_in(image, block, pieces.target)
+        target[inside] = _read(scratch, block)[_position(image, block, pieces.target[inside])].astype(np.int64) - 1
+        yield 3 * len(blocks)
+    numbers = _number(pieces, _top(target), np.concatenate(passes), rule, separation or Separation())
+    for block in blocks:
+        objects.write(block, numbers[_read(scratch, block)])
+        yield 3 * len(blocks)
 
 
 def _plan(shape: Sequence[int], rule: ObjectRule) -> TilePlan:
@@ -143,86 +186,165 @@ def _plan(shape: Sequence[int], rule: ObjectRule) -> TilePlan:
     return TilePlan(tuple(shape), tile, ((0, 0),) * len(tile), (1,) * len(tile))
 
 
-def _read(store: BlockReader, region: Region) -> Labels:
+def _read(store: BlockReader, region: Region) -> Numbers:
     block = store.read(region)
     if block is None:
         raise ImageError("Intermediate results cannot be read back: the disk may be damaged. Use another one.")
     return block
 
 
-def _number_pieces(
-    classes: BlockReader, scratch: BlockStore, block: Region, context: tuple[tuple[int, ...], ObjectRule, int]
-) -> tuple[Labels, Labels]:
-    """Assign numbers to the pieces of a block; return their first pixels, and pairs that touch earlier blocks."""
-    shape, rule, count = context
-    block_classes = _read(classes, block)
-    cross = np.zeros((3,) * len(shape), bool)
-    cross[(1,) * len(shape)] = True
-    for axis in rule.axes:
-        cross[tuple(slice(None) if i == axis else 1 for i in range(len(shape)))] = True
-    pieces, total = np.zeros(block.shape, np.int64), 0
-    for value in rule.inside:
-        components, n_components = ndimage.label(block_classes == value, cross)
-        pieces += np.where(components, components + total, 0)
-        total += n_components
-    flat = pieces.ravel()
-    order = np.flatnonzero(flat)[::-1]  # reversed, so that the first pixel of a piece is assigned last
-    first = np.zeros(total, np.int64)
-    positions = np.unravel_index(order, block.shape)
-    first[flat[order] - 1] = np.ravel_multi_index([p + a for p, a in zip(positions, block.start, strict=True)], shape)
-    if count + total > MAX_OBJECTS:
+def _shifted(ndim: int, axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return the slices of all pixels but the last, and of all but the first, along an axis."""
+    before = tuple(slice(None, -1) if i == axis else slice(None) for i in range(ndim))
+    after = tuple(slice(1, None) if i == axis else slice(None) for i in range(ndim))
+    return before, after
+
+
+def _climb(image: _Image, block: Region, count: int) -> _Pieces:
+    """Store the number of the piece of each pixel of a block, from ``count + 1`` on, and return the pieces."""
+    wide = image.grow(block)
+    values, index = _read(image.landscape, wide), image.index(wide)
+    best, upward = values.copy(), np.broadcast_to(index, values.shape).copy()
+    for axis in image.rule.axes:
+        for here, there in (_shifted(values.ndim, axis), _shifted(values.ndim, axis)[::-1]):
+            is_linked = (values[there] > 0) & (values[there] // CLASS_STEP == values[here] // CLASS_STEP)
+            is_linked &= values[here] > 0
+            higher = (values[there] > best[here]) | ((values[there] == best[here]) & (index[there] > upward[here]))
+            best[here] = np.where(is_linked & higher, values[there], best[here])
+            upward[here] = np.where(is_linked & higher, index[there], upward[here])
+    core = block.relative_to(wide).slices
+    values, upward, index = values[core], upward[core], index[core]
+    is_inside = _is_in(image, block, upward)
+    own = np.arange(values.size).reshape(values.shape)
+    step = np.where(is_inside, _position_flat(image, block, np.where(is_inside, upward, index)), own).ravel()
+    while True:
+        further = step[step]
+        if np.array_equal(further, step):
+            break
+        step = further
+    is_object = values.ravel() > 0
+    tops, piece = np.unique(step[is_object], return_inverse=True)
+    if count + len(tops) > MAX_OBJECTS:
         raise ImageError(f"There are more than {MAX_OBJECTS} objects, too many to number. Segment parts of the image.")
-    numbers = np.where(pieces, pieces + count, 0).astype(np.uint32)
-    scratch.write(block, numbers)
-    inner = [axis for axis in rule.axes if block.start[axis]]
-    pairs = [_touching_pieces(classes, scratch, block, (axis, block_classes, numbers)) for axis in inner]
-    return first, np.concatenate([np.zeros((0, 2), np.uint32), *pairs])
+    numbers = np.zeros(values.size, np.uint32)
+    numbers[is_object] = piece + count + 1
+    image.scratch.write(block, numbers.reshape(values.shape))
+    leaves = ~is_inside.ravel()[tops]
+    pixels = index.ravel()[is_object]
+    first = np.full(len(tops), np.iinfo(np.int64).max)
+    np.minimum.at(first, piece, pixels)
+    return _Pieces(
+        index.ravel()[tops],
+        values.ravel()[tops].astype(np.int64),
+        np.where(leaves, upward.ravel()[tops], -1),
+        first,
+        np.bincount(piece, minlength=len(tops)),
+    )
 
 
-def _touching_pieces(
-    classes: BlockReader, scratch: BlockStore, block: Region, face: tuple[int, Labels, Labels]
-) -> Labels:
-    """Return the pairs of pieces that touch across the start of a block along an axis."""
-    axis, block_classes, numbers = face
-    start = tuple(a - (i == axis) for i, a in enumerate(block.start))
-    stop = tuple(block.start[i] if i == axis else b for i, b in enumerate(block.stop))
-    neighbour = Region(start, stop)
-    first_plane = tuple(slice(0, 1) if i == axis else slice(None) for i in range(block.ndim))
-    numbers_before, numbers_here = _read(scratch, neighbour), numbers[first_plane]
-    is_touching = (numbers_before > 0) & (numbers_here > 0) & (_read(classes, neighbour) == block_classes[first_plane])
-    return np.unique(np.stack([numbers_before[is_touching], numbers_here[is_touching]], axis=1), axis=0)
+def _is_in(image: _Image, block: Region, index: Numbers) -> Numbers:
+    """Return whether pixels of the ravelled image lie in a block."""
+    places = np.unravel_index(index, image.shape)
+    inside = np.ones(np.shape(index), bool)
+    for place, start, stop in zip(places, block.start, block.stop, strict=True):
+        inside &= (place >= start) & (place < stop)
+    return inside
 
 
-def _join(pieces: _Pieces) -> Labels:
-    """Return the object number of each piece (0 stays 0), ordered by the first pixels of the joined pieces."""
-    n = len(pieces.first_pixel)
-    numbers = np.zeros(n + 1, np.uint32)
-    if not n:
+def _position(image: _Image, block: Region, index: Numbers) -> tuple[Numbers, ...]:
+    """Return the position in a block of pixels of the ravelled image."""
+    return tuple(p - a for p, a in zip(np.unravel_index(index, image.shape), block.start, strict=True))
+
+
+def _position_flat(image: _Image, block: Region, index: Numbers) -> Numbers:
+    """Return the index in the ravelled block of pixels of the ravelled image."""
+    flat: Numbers = np.ravel_multi_index(_position(image, block, index), block.shape)
+    return flat
+
+
+def _continued_in(image: _Image, block: Region, target: Numbers) -> Numbers:
+    """Return the numbers, from 0, of the pieces whose paths continue in a block."""
+    leaving = np.flatnonzero(target >= 0)
+    found: Numbers = leaving[_is_in(image, block, target[leaving])]
+    return found
+
+
+def _passes(image: _Image, block: Region) -> Numbers:
+    """Return ``(n, 3)``: pairs of pieces that meet in a block or across its start, and the height of their pass."""
+    found = []
+    for axis in image.rule.axes:
+        start = tuple(max(0, a - (i == axis)) for i, a in enumerate(block.start))
+        region = Region(start, block.stop)
+        values, numbers = _read(image.landscape, region), _read(image.scratch, region).astype(np.int64)
+        here, there = _shifted(values.ndim, axis)
+        meets = (numbers[here] > 0) & (numbers[there] > 0) & (numbers[here] != numbers[there])
+        meets &= values[here] // CLASS_STEP == values[there] // CLASS_STEP
+        pair = np.stack([numbers[here][meets], numbers[there][meets], np.minimum(values[here], values[there])[meets]])
+        found.append(pair.astype(np.int64))
+    return _highest(np.concatenate(found, 1).T if found else np.zeros((0, 3), np.int64))
+
+
+def _highest(passes: Numbers) -> Numbers:
+    """Return the highest pass of each pair."""
+    low, high = passes[:, :2].min(1), passes[:, :2].max(1)
+    order = np.lexsort((passes[:, 2], high, low))
+    low, high, height = low[order], high[order], passes[order, 2]
+    last = np.append((low[1:] != low[:-1]) | (high[1:] != high[:-1]), True)[: len(low)]
+    highest: Numbers = np.stack([low, high, height], 1)[last]
+    return highest
+
+
+def _top(target: Numbers) -> Numbers:
+    """Return for each piece the one in which its path ends."""
+    further: Numbers = target[target]
+    while not np.array_equal(further, target):
+        target, further = further, further[further]
+    return target
+
+
+def _number(pieces: _Pieces, top: Numbers, passes: Numbers, rule: ObjectRule, separation: Separation) -> Numbers:
+    """Return the object number of each piece (0 stays 0), ordered by the first pixels of the objects."""
+    numbers = np.zeros(len(top) + 1, np.uint32)
+    if not len(top):
         return numbers
-    left, right = pieces.touching.astype(np.int64).T - 1
-    links = sparse.coo_array((np.ones(len(left), bool), (left, right)), shape=(n, n))
-    count, member = sparse.csgraph.connected_components(links, directed=False)
-    first = np.full(count, np.iinfo(np.int64).max)
-    np.minimum.at(first, member, pieces.first_pixel)
-    rank = np.empty(count, np.uint32)
-    rank[np.argsort(first)] = np.arange(1, count + 1, dtype=np.uint32)
-    numbers[1:] = rank[member]
+    between = np.column_stack([top[passes[:, :2] - 1], passes[:, 2]])
+    root = _merge(pieces, _highest(between[between[:, 0] != between[:, 1]]), separation.depth)[top]
+    first, size = np.full(len(top), np.iinfo(np.int64).max), np.zeros(len(top), np.int64)
+    np.minimum.at(first, root, pieces.first)
+    np.add.at(size, root, pieces.size)
+    is_high = (pieces.height - 1) % CLASS_STEP + 1 >= LEAST_PEAK * HEIGHTS
+    kept = np.flatnonzero((size >= separation.min_pixels(rule)) & is_high & (root[np.arange(len(top))] >= 0))
+    rank = np.zeros(len(top), np.uint32)
+    rank[kept[np.argsort(first[kept])]] = np.arange(1, len(kept) + 1, dtype=np.uint32)
+    numbers[1:] = rank[root]
     return numbers
 
 
-def _grow(labels: Labels, rim: Labels, rule: ObjectRule) -> Labels:
-    """Return objects grown into the rim pixel by pixel; where two meet, the lower number is used."""
-    if not rule.rim:
-        return labels
-    for _ in range(GROWTH):
-        is_free = rim & (labels == 0)
-        if not is_free.any():
-            break
-        lowest = np.full_like(labels, MAX_OBJECTS)
-        neighbours = np.where(labels > 0, labels, np.uint32(MAX_OBJECTS))
-        for axis in rule.axes:
-            target, source = np.moveaxis(lowest, axis, 0), np.moveaxis(neighbours, axis, 0)
-            np.minimum(target[1:], source[:-1], out=target[1:])
-            np.minimum(target[:-1], source[1:], out=target[:-1])
-        labels = np.where(is_free & (lowest < MAX_OBJECTS), lowest, labels)
-    return labels
+def _merge(pieces: _Pieces, passes: Numbers, depth: float) -> Numbers:
+    """Return for each basin, known by the piece of its peak, the basin of the object that it belongs to.
+
+    Passes are taken from the highest to the lowest. Those of a spanning tree suffice: a pass that closes a circle of
+    higher ones finds two basins that have met there already, and stayed apart for the same reason.
+    """
+    count, least = len(pieces.peak), depth * (HEIGHTS - 1)
+    weight = LARGEST_WEIGHT - passes[:, 2]
+    graph = sparse.coo_array((weight, (passes[:, 0], passes[:, 1])), shape=(count, count))
+    tree = sparse.csgraph.minimum_spanning_tree(graph.tocsr()).tocoo()
+    order = np.argsort(tree.data, kind="stable")
+    parent = list(range(count))
+    height, peak = pieces.height.tolist(), pieces.peak.tolist()
+
+    def find(piece: int) -> int:
+        while parent[piece] != piece:
+            parent[piece] = parent[parent[piece]]
+            piece = parent[piece]
+        return piece
+
+    edges = zip(tree.row[order].tolist(), tree.col[order].tolist(), tree.data[order].tolist(), strict=True)
+    for a, b, w in edges:
+        low, high = sorted((find(a), find(b)), key=lambda piece: (height[piece], peak[piece]))
+        between = LARGEST_WEIGHT - int(w)
+        if height[low] - between < least or height[low] == height[high] == between:
+            parent[low] = high
+    merged: Numbers = np.array([find(piece) for piece in range(count)])
+    return merged

@@ -16,10 +16,10 @@ from napari_fcn.inference.roi import format_roi
 from napari_fcn.io import disk, read_result_meta
 from napari_fcn.io.fingerprint import fingerprint
 from napari_fcn.io.overwrite import is_zarr_entry, join_paths
-from napari_fcn.io.result_kinds import RESULT_KINDS
+from napari_fcn.io.result_kinds import LANDSCAPE, RESULT_KINDS
 from napari_fcn.io.result_names import UNFINISHED_SUFFIX
 from napari_fcn.runs.ledger import DoneBlock, RunLedger, checksum
-from napari_fcn.settings import TORCH, PredictSettings, options
+from napari_fcn.settings import SPLIT, TORCH, PredictSettings, options
 from napari_fcn.storage import FolderMark, foreign_files, is_link, remove_own_files
 from napari_fcn.storage.lock import LOCK_NAME as LOCK
 from napari_fcn.storage.lock import Lock, is_lock_file, is_lock_name
@@ -41,11 +41,12 @@ if TYPE_CHECKING:
 
 MARK = FolderMark("unfinished run")
 PIECES = "pieces"  # of objects, until they are joined
-STAGED = frozenset(name for kind in (*RESULT_KINDS, PIECES) for name in (kind, f"{kind}.npy"))
+STAGED = frozenset(name for kind in (*RESULT_KINDS, LANDSCAPE, PIECES) for name in (kind, f"{kind}.npy"))
 LEDGER = "ledger.jsonl"
 LINE = 2**12  # bytes that must be free for a line of the ledger
+# settings that earlier versions lack: digests of their files stay
+UNUSED = (("object_size", None), ("split", SPLIT), ("smallest", None))
 # settings that leave the result unchanged, or are compared resolved
-UNUSED = (("object_size", None),)  # settings that earlier versions lack: digests of their files stay
 FREE = ("tile", "memory", "device", "precision", "backend", "roi")
 NAMES = {  # parts of an identity as a user knows them; the others are options
     "version": "napari-fcn",

@@ -13,8 +13,8 @@ from napari_fcn.events import ObjectsStep, ResultsDone, RunDone, TileDone
 from napari_fcn.file_names import wrapped
 from napari_fcn.io import ResultMeta, open_result
 from napari_fcn.io.overwrite import NO_PROTECTION, Protection
-from napari_fcn.io.result_kinds import ENCODERS, encode
-from napari_fcn.objects import ObjectRule, find_objects
+from napari_fcn.io.result_kinds import ENCODERS, LANDSCAPE, RESULT_KINDS, encode
+from napari_fcn.objects import ObjectRule, Separation, find_objects
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -90,35 +90,35 @@ class RunWriter:
         with ExitStack() as stack:
             writers = stack.enter_context(self._writers(session, meta))
             kinds = [kind for kind in writers if kind in ENCODERS]
-            plan = plan or session.plan()
+            plan, rule = plan or session.plan(), object_rule(session)
             done = self._finished_cores(plan, {kind: writers[kind] for kind in kinds}, session.area)
             for event in (predict or session.predict)(done=done, plan=plan):
                 if isinstance(event, TileDone | ResultsDone):
-                    results = event.results if isinstance(event, ResultsDone) else encode(event.probabilities, kinds)
+                    results = event.results if isinstance(event, ResultsDone) else encode(event, kinds, rule)
                     for kind in kinds:
                         writers[kind].write(event.region.relative_to(session.area), results[kind])
                     if self.unfinished is not None:
                         self.unfinished.add(event.region, results)
                 if isinstance(event, RunDone) and "objects" in writers:
-                    yield from _objects(session, writers)
+                    yield from _objects(session, rule, writers)
                 yield event
         if self.unfinished is not None:
             self.unfinished.remove()
 
     @contextmanager
     def _writers(self, session: Session, meta: ResultMeta) -> Iterator[dict[str, ResultWriter]]:
-        """Open a writer for each result, and for objects also for the classes and the pieces of objects."""
+        """Open a writer for each result, and for objects also for their landscape and its pieces."""
         shape, classes = session.area.shape, session.spec.classes
         files = {kind: (path, self.overwrite) for kind, path in self.paths.items()}
         if "objects" in files:
             objects, _ = files["objects"]
-            files.setdefault("classes", (objects.with_name(wrapped(objects.name, ".", ".classes.npy")), False))
+            files[LANDSCAPE] = (objects.with_name(wrapped(objects.name, ".", ".landscape.npy")), False)
             files["pieces"] = (objects.with_name(wrapped(objects.name, ".", ".pieces.npy")), False)
         with ExitStack() as stack:
             writers = {}
-            for kind in sorted(files):  # classes are closed last: objects can be computed from them
+            for kind in sorted(files):  # objects are closed after probabilities: they can be computed from them
                 path, overwrite = files[kind]
-                stored_kind = "objects" if kind == "pieces" else kind
+                stored_kind = kind if kind in RESULT_KINDS else "objects"
                 dtype = ENCODERS[kind][0] if kind in ENCODERS else np.uint32
                 array_shape = (classes, *shape) if kind.startswith("probabilities") else shape
                 staging = None if self.unfinished is None else self.unfinished.folder / kind
@@ -139,12 +139,17 @@ class RunWriter:
         return frozenset(self.unfinished.stored(plan, read))
 
 
-def _objects(session: Session, writers: Mapping[str, ResultWriter]) -> Iterator[ObjectsStep]:
-    """Yield progress while the objects in the stored classes are numbered."""
+def object_rule(session: Session) -> ObjectRule:
+    """Return which classes of a model form objects in an image."""
     names = [label.name for label in session.checkpoint.info.classes]
-    rule = ObjectRule.from_class_names(names, session.axes.image, session.axes.space)
-    stores = (writers["classes"], writers["pieces"], writers["objects"])
-    for done, total in enumerate(find_objects(*stores, session.area.shape, rule), start=1):
+    return ObjectRule.from_class_names(names, session.axes.image, session.axes.space)
+
+
+def _objects(session: Session, rule: ObjectRule, writers: Mapping[str, ResultWriter]) -> Iterator[ObjectsStep]:
+    """Yield progress while the objects in the stored landscape are numbered."""
+    stores = (writers[LANDSCAPE], writers["pieces"], writers["objects"])
+    separation = Separation.from_settings(session.settings)
+    for done, total in enumerate(find_objects(*stores, session.area.shape, rule, separation), start=1):
         yield ObjectsStep(done, total)
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,13 +53,17 @@ def test_an_existing_file_is_refused_before_the_run(session: Session, tmp_path: 
     assert (tmp_path / "classes.npy").read_text() == "existing"
 
 
-def test_objects_are_connected_components_of_the_classes_without_extra_files(session: Session, tmp_path: Path) -> None:
-    list(RunWriter({"classes": tmp_path / "classes.npy"}).run(session, META))
+def test_objects_without_rims_are_connected_components_and_leave_no_extra_files(
+    session: Session, tmp_path: Path
+) -> None:
+    session.settings = replace(session.settings, smallest=1)
+    list(RunWriter({"probabilities": tmp_path / "probabilities.npy"}).run(session, META))
     events = list(RunWriter({"objects": tmp_path / "objects.npy"}).run(session, META))
     steps = [event for event in events if isinstance(event, ObjectsStep)]
     assert [step.done for step in steps] == list(range(1, steps[0].total + 1))
     assert isinstance(events[-1], RunDone)
-    classes, objects = np.load(tmp_path / "classes.npy"), np.load(tmp_path / "objects.npy")
+    probabilities, objects = np.load(tmp_path / "probabilities.npy"), np.load(tmp_path / "objects.npy")
+    classes = np.where(probabilities[0] < 0.5, 1 + probabilities[1:].argmax(0), 0)
     np.testing.assert_array_equal(objects, label(classes, background=0, connectivity=1))
     assert objects.dtype == np.uint32
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["classes.npy", "objects.npy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["objects.npy", "probabilities.npy"]

@@ -26,17 +26,26 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Axes, Region
     from napari_fcn.gui._controllers.model_catalog import ModelCache
     from napari_fcn.gui._controllers.segment.worker import LayerJob
+    from napari_fcn.objects import ObjectRule, Separation
     from napari_fcn.settings import PredictSettings
     from napari_fcn.storage import Inputs
 
 
 class HiddenCanvas(Canvas):
-    """A canvas that no layer shows yet, so the worker thread may write to it."""
+    """A canvas that no layer shows yet, so the worker thread may write to it; it can also keep what objects need."""
+
+    _rule: ObjectRule | None = None
+
+    def keep_landscape(self, rule: ObjectRule) -> None:
+        """Keep the landscape of the objects, too."""
+        self._rule, self.landscape = rule, _ArrayStore(np.zeros(self.window.shape, np.uint16))
 
     def process_tile(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
         """Store a tile and return it in colours."""
         coloured = Canvas.process_tile(self, tile, colours)
         self.put(coloured)
+        if self._rule is not None:
+            self.landscape.write(tile.region, self._rule.landscape(tile.probabilities, tile.distance))
         return coloured
 
 
@@ -144,20 +153,27 @@ def run_layer(
     job: LayerJob, classes: tuple[tuple[str, str], ...], loaded: ModelCache
 ) -> Iterator[RunProgress | JobEnded]:
     """Yield the progress of a run on a layer, then its end; raises the errors of `run_file`."""
+    from napari_fcn.objects import ObjectRule, Separation
+
     preload_layer_modules()
     progress = RunProgress()
+    canvas = job.canvas if OBJECTS in job.kinds and isinstance(job.canvas, HiddenCanvas) else None
+    names = [name for name, _ in classes]
+    rule = ObjectRule.from_class_names(names, job.axes.image, job.axes.space)
+    if canvas is not None and OBJECTS not in job.paths:
+        canvas.keep_landscape(rule)
     with closing(run_segmentation(job, loaded)) as events:  # type: ignore[type-var]
         for event in events:
             progress = advance(progress, event, monotonic())
             yield progress
     opened = None
-    if OBJECTS in job.kinds and isinstance(job.canvas, HiddenCanvas):
+    if canvas is not None:
         if OBJECTS in job.paths:
             opened = open_files(None, {OBJECTS: job.paths[OBJECTS]}, job.axes, classes, job.image.rgb)
         else:
-            objects = _ArrayStore.zeros(job.canvas.window.shape)
-            numbering = progress
-            for step in _label_objects(job, classes, objects):
+            objects = _ArrayStore.zeros(canvas.window.shape)
+            numbering, separation = progress, Separation.from_settings(job.settings)
+            for step in _label_objects(canvas, objects, rule, separation):
                 numbering = advance(numbering, step, monotonic())
                 yield numbering
             array = to_layer_axes(objects.array, None if job.image.rgb else job.axes.channel_position)
@@ -182,11 +198,13 @@ class _ArrayStore:
         self.array[region.slices] = block
 
 
-def _label_objects(job: LayerJob, classes: Sequence[tuple[str, str]], objects: _ArrayStore) -> Iterator[ObjectsStep]:
-    """Yield the progress of numbering the objects in the class layer of a canvas."""
-    from napari_fcn.objects import ObjectRule, find_objects
+def _label_objects(
+    canvas: HiddenCanvas, objects: _ArrayStore, rule: ObjectRule, separation: Separation
+) -> Iterator[ObjectsStep]:
+    """Yield the progress of numbering the objects in the landscape of a canvas."""
+    from napari_fcn.objects import find_objects
 
-    rule = ObjectRule.from_class_names([name for name, _ in classes], job.axes.image, job.axes.space)
-    stores = (_ArrayStore(job.canvas.classes), _ArrayStore.zeros(objects.array.shape), objects)  # type: ignore[union-attr]
-    for done, total in enumerate(find_objects(*stores, objects.array.shape, rule), start=1):
+    shape = objects.array.shape
+    stores = (canvas.landscape, _ArrayStore.zeros(shape), objects)
+    for done, total in enumerate(find_objects(*stores, shape, rule, separation), start=1):
         yield ObjectsStep(done, total)
