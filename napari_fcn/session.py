@@ -119,7 +119,7 @@ class Session:
         """How tiles of the image map to the grid of the network, None if the grids are the same."""
         if self.resampling is None:
             return None
-        return ResampledTiling(self.resampling, self._planner.network_plan(self.spec.multiple), self.region)
+        return ResampledTiling(self.resampling, self._planner.grid_plan, self.region)
 
     @property
     def region(self) -> Region | None:

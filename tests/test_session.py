@@ -333,6 +333,33 @@ def test_the_plan_states_the_memory_that_a_run_needs_and_may_take(image: np.ndar
 
 
 def test_an_image_of_too_many_tiles_is_refused() -> None:
-    image = np.broadcast_to(np.uint8(3), (10**9, 64, 64))
+    image = np.broadcast_to(np.uint8(3), (10**9, 300, 300))
     with pytest.raises(ImageError, match="would be cut into 1,000,000,000 tiles"):
         session(image, axes=Axes(("z", "y", "x"), ("y", "x")), memory=1.0).plan()
+
+
+STACK = Axes(("t", "z", "y", "x"), ("y", "x"))
+
+
+@pytest.mark.parametrize(
+    ("side", "roi", "tile"),
+    [(100, "", (1, 6, 112, 112)), (60, "", (1, 7, 64, 64)), (60, "0:2,1:4,0:60,0:60", (1, 3, 64, 64)), (200, "", None)],
+)
+def test_small_planes_of_a_stack_are_predicted_together(
+    side: int, roi: str, tile: tuple[int, ...] | None, rng: np.random.Generator
+) -> None:
+    running = session(rng.normal(100, 20, (2, 7, side, side)), axes=STACK, roi=roi)
+    assert running.plan().tile[1] == (1 if tile is None else tile[1])
+    assert all(n >= side for n in running.plan().tile[2:])
+    alone = session(running.source.array, axes=STACK, tile=(32,))
+    assert alone.plan().tile == (1, 1, 32, 32)
+    np.testing.assert_allclose(
+        np.nan_to_num(answer(running)), np.where(np.isnan(answer(running)), 0, answer(alone)), atol=1e-5
+    )
+
+
+def test_a_stack_is_read_in_as_few_parts_as_small_planes_allow(rng: np.random.Generator) -> None:
+    planes = rng.normal(100, 20, (40, 64, 64))
+    plan = session(planes, axes=Axes(("z", "y", "x"), ("y", "x"))).plan()
+    assert plan.tile[0] * np.prod(plan.largest_read[1:]) <= 2**16 < (plan.tile[0] + 1) * np.prod(plan.largest_read[1:])
+    assert len(plan) == -(-40 // plan.tile[0])

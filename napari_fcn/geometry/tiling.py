@@ -44,8 +44,8 @@ class TilePlan:
 
     Cores start on multiples of ``multiple`` (the pooling grid) and have length ``tile`` except at the far border; reads
     are larger by the halo, rounded up to the grid, and clipped at the image. All tiles that do not touch the border
-    have the same read shape. Loop axes (time, planes of a 2-D network) have tile 1, halo (0, 0) and multiple 1. In a
-    region, the first cores start with the region, and their reads on the grid before it.
+    have the same read shape. Loop axes (time, planes of a 2-D network) have halo (0, 0), multiple 1, and tile 1, or
+    more for small planes. In a region, the first cores start with the region, and their reads on the grid before it.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ LIVE_PIXELS = {"cpu": 2**19, "cuda": 2**22, "mps": 2**20}  # whose prediction is
 MAX_OVER_LIMIT = 1.25  # memory that the smallest tiles may need, relative to the limit of the user
 MAX_SMALLER_TILES_WORK = 0.1  # pixels that smaller tiles may read in addition, relative to the fastest
 MIN_GAIN = 0.2  # of the cost of a run, for which it takes more memory than the default
+PLANES_PIXELS = 2**16  # of small planes that are predicted together; larger ones gain nothing, measured
 MEMORY_HALVINGS = 7  # of the memory that a run may take, when plans are compared
 
 
@@ -71,7 +72,25 @@ class TilePlanner:
     region: Region | None = None
 
     def network_plan(self, tile: Sequence[int]) -> TilePlan:
-        """Return tiles of these lengths on the grid of the network, one length per axis of the network."""
+        """Return tiles of these lengths on the grid of the network, one length per axis of the network.
+
+        Small planes of a stack, each in one tile, are predicted several at once.
+        """
+        plan = self._plane_by_plane(tile)
+        together = PLANES_PIXELS // max(1, prod(plan.largest_read))
+        if together < 2 or not self.axes.loop or any(plan.counts[p] > 1 for p in self.axes.space_positions):
+            return plan
+        planes = self.axes.image.index(self.axes.loop[-1])
+        lengths = list(plan.tile)
+        lengths[planes] = min(plan.area.shape[planes], together)
+        return replace(plan, tile=tuple(lengths))
+
+    @property
+    def grid_plan(self) -> TilePlan:
+        """The smallest tiles on the grid of the network."""
+        return self._plane_by_plane(self.spec.multiple)
+
+    def _plane_by_plane(self, tile: Sequence[int]) -> TilePlan:
         return TilePlan(
             self.shape,
             self.axes.spread(tile, 1),
@@ -115,7 +134,7 @@ class TilePlanner:
         """Return the tiles that cost least in this memory, and their cost."""
         allowed = int(allowed / MEMORY_FACTORS[self.backend])
         places = self.axes.space_positions
-        in_tiles = self.network_plan(self.spec.multiple)
+        in_tiles = self.grid_plan
         longest = in_tiles.around(in_tiles.area).read.take(places).shape
         area, space = in_tiles.area.take(places), [self.shape[position] for position in places]
         multiple, halo = self.spec.multiple, self.field.halo

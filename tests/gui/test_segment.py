@@ -300,7 +300,8 @@ def test_another_pixel_size_is_reported_and_resampled_with_one_click(
     assert not widget.resample.isVisible()
 
 
-def test_the_displayed_plane_is_segmented_first(dock: Dock) -> None:
+def test_the_displayed_plane_is_segmented_first(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tile_planner, "PLANES_PIXELS", 0)  # as for larger planes, each is a tile
     dock.viewer.add_image(np.zeros((9, 32, 32), np.uint8), axis_labels=("t", "y", "x"))
     dock.viewer.dims.set_point(0, 5)
     planes: list[int] = []
@@ -528,6 +529,7 @@ def test_saved_objects_equal_those_of_the_command_line(dock: Dock, image: np.nda
 def test_a_truncated_image_is_reported_and_finished_tiles_stay(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_fcn.inference.source.SAMPLE_PIXELS", 16)  # the statistics do not look at that frame
     monkeypatch.setattr("napari_fcn.inference.source.SAMPLE_BLOCK", 4)
+    monkeypatch.setattr(tile_planner, "PLANES_PIXELS", 0)  # as for larger planes, each is a tile
 
     def frame(number: int) -> np.ndarray:
         if number == 5:

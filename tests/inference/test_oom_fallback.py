@@ -40,7 +40,7 @@ Refuses = Callable[[TorchBackend, tuple[int, ...]], bool]
 
 @pytest.fixture
 def image(rng: np.random.Generator) -> np.ndarray:
-    return rng.normal(100, 20, (2, 150, 141))
+    return rng.normal(100, 20, (2, 190, 181))
 
 
 @pytest.fixture
