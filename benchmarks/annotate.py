@@ -1,6 +1,10 @@
 """Accuracy and time of interactive segmentation methods after each round of strokes.
 
     python -m benchmarks.annotate [--methods a,b] [--sets a,b] [--group tuning|reported] [--rounds 20] [--seeds 3]
+        [--start MODEL.safetensors ...]
+
+With ``--start``, the head is also taught on other models, each a method with the name of its file. Train them with
+``napari-fcn train-tasks --without SETS``, so that they have not seen the sets on which they are compared.
 
 In each round, a simulated annotator (``benchmarks.annotator``) paints one stroke per class on the errors of the method
 under test. Methods are interleaved on every image. Each finished run is a line of OUT.jsonl and is not repeated; delete
@@ -21,6 +25,7 @@ import sys
 import time
 import zlib
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,11 +53,13 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 METHODS: dict[str, Callable[[], Method]] = {"random-forest": RandomForest, "convpaint": Convpaint}
 
 
-def all_methods() -> Mapping[str, Callable[[], Method]]:
-    """Return the methods by name, with those of napari-fcn if they can be imported."""
-    if importlib.util.find_spec("benchmarks.ours"):
-        return METHODS | importlib.import_module("benchmarks.ours").METHODS
-    return METHODS
+def all_methods(starts: Iterable[Path] = ()) -> Mapping[str, Callable[[], Method]]:
+    """Return the methods by name, with those of napari-fcn if they can be imported, and one for each model file."""
+    if not importlib.util.find_spec("benchmarks.ours"):
+        return METHODS
+    ours = importlib.import_module("benchmarks.ours")
+    started = {path.stem: partial(ours.TaughtModel, path.stem, model=str(path)) for path in starts}
+    return METHODS | ours.METHODS | started
 
 
 def score(predicted: np.ndarray, truth: np.ndarray) -> float:
@@ -120,7 +127,7 @@ def run_all(names: Iterable[str], settings: argparse.Namespace, path: Path) -> N
                 if key(header) in done:
                     continue
                 if name not in methods:
-                    methods[name] = all_methods()[name]()
+                    methods[name] = all_methods(settings.start)[name]()
                     warm_up(methods[name])
                 run = {**header, "name": methods[name].name, **teach(methods[name], example, seed, settings.rounds)}
                 with path.open("a", encoding="utf-8") as file:
@@ -261,11 +268,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="path of the results, without suffix")
+    parser.add_argument("--start", nargs="+", type=Path, default=[], help="models whose head is taught, too")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     settings = parser.parse_args()
-    chosen = settings.methods or list(all_methods())
-    if unknown := set(chosen) - set(all_methods()):
-        parser.error(f"unknown methods: {', '.join(sorted(unknown))}; choose from {', '.join(all_methods())}")
+    known = all_methods(settings.start)
+    chosen = [*(settings.methods or known), *(path.stem for path in settings.start if settings.methods)]
+    if unknown := set(chosen) - set(known):
+        parser.error(f"unknown methods: {', '.join(sorted(unknown))}; choose from {', '.join(known)}")
     out = settings.out or OUT[settings.group]
     runs_file = out.with_suffix(".jsonl")
     run_all(chosen, settings, runs_file)

@@ -58,7 +58,9 @@ def average_precision(found: np.ndarray, truth: np.ndarray) -> float:
 
 def predict(model: Checkpoint, picture: Picture) -> np.ndarray:
     """Return the class of each pixel, as the command line predicts it."""
-    image = np.moveaxis(picture.image, 0, -1) if picture.is_colour else picture.image[0]
+    low, high = float(picture.image.min()), float(picture.image.max())
+    pixels = np.round((picture.image - low) / max(high - low, 1e-6) * 255).astype(np.uint8)  # stains need a white
+    image = np.moveaxis(pixels, 0, -1) if picture.is_colour else pixels[0]
     settings = PredictSettings(device="cpu", backend="torch")
     session = Session(image, model, settings=settings, rgb=picture.is_colour)
     event = next(event for event in session.predict() if hasattr(event, "probabilities"))

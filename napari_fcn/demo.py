@@ -66,7 +66,8 @@ def open_sample(sample: Sample, checkpoint: Checkpoint) -> Session:
     """Return a session of a model on a sample image."""
     form = ImageForm(sample.image.shape, sample.axes, calibration=Calibration.of(sample.scale, sample.units))
     bound = bind(form, checkpoint.info.spec)
-    return Session(sample.image, checkpoint, bound, PredictSettings(colour="haematoxylin"))
+    settings = PredictSettings() if checkpoint.info.spec.colours else PredictSettings(colour="haematoxylin")
+    return Session(sample.image, checkpoint, bound, settings)
 
 
 def _picture(sample: Sample, checkpoint: Checkpoint, tiles: list[TileDone], path: Path) -> Path:

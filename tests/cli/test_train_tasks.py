@@ -34,9 +34,10 @@ def test_a_model_with_its_card_and_scores_is_written_for_each_task(
     out = tmp_path / "out"
     assert run(data, out, *SMALL, "--json") == 0
     assert json.loads(capsys.readouterr().out.splitlines()[0])["epoch"] == 1
-    for task in ("nuclei", "cells", "organelles"):
+    for task in ("nuclei", "cells", "organelles", "general"):
         card = Checkpoint.load(out / f"{task}.safetensors").info.card
         assert card.name == task
+        assert "validation" in card.validation
         assert card.data
         assert card.recipe.startswith("napari-fcn train-tasks")
     assert set(Checkpoint.load(out / "nuclei.safetensors").info.card.scores) == {"dice", "dice_fluo", "dice_he-testis"}

@@ -43,7 +43,8 @@ def logits_of(model: Checkpoint, x: torch.Tensor) -> torch.Tensor:
 def normalised_cells(spec: NetSpec, plane: tuple[int, int], seed: int) -> torch.Tensor:
     """Return normalised synthetic cells, large enough for the filter bank; in 3-D a stack of planes."""
     image = cells((8, *plane)[-spec.ndim :], seed=seed)[0].astype(np.float32)
-    return torch.from_numpy((image - image.mean()) / image.std())[None, None]
+    normalised = torch.from_numpy((image - image.mean()) / image.std())
+    return normalised.expand(1, spec.channels, *normalised.shape)
 
 
 def renamed(model: Checkpoint) -> Checkpoint:

@@ -10,11 +10,13 @@ from training.test_pictures import discs
 from training.test_plane_crops import picture
 
 from napari_fcn.errors import ModelError
+from napari_fcn.learning.labels import IGNORE
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets import NetSpec
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
+from napari_fcn.training.general import any_object
 from napari_fcn.training.multitask import (
     MultitaskNet,
     MultitaskSettings,
@@ -101,3 +103,20 @@ def test_the_distance_is_learnt_where_classes_are_known() -> None:
     assert distance_loss(prediction, distance, classes) == pytest.approx(0.95)
     classes[:] = 255
     assert distance_loss(prediction, distance, classes) == 0
+
+
+def test_general_finds_the_objects_of_all_tasks_with_the_same_trunk(tmp_path: Path) -> None:
+    run = training(tmp_path, replace(SETTINGS, epochs=1, steps=100))
+    list(run.run())
+    scores = run.write_general(plain_recipe("general", replace(SPEC, classes=2), "command"))
+    general, nuclei = (Checkpoint.load(tmp_path / f"{name}.safetensors") for name in ("general", "nuclei"))
+    assert general.info.card.scores == scores
+    assert set(scores) == {"dice", "dice_fluo"}
+    assert scores["dice"] > 0.5
+    assert general.weights["score.weight"].shape[0] == 2
+    shared = [name for name in general.weights if not name.startswith("score")]
+    assert all(torch.equal(general.weights[name], nuclei.weights[name]) for name in shared)
+
+
+def test_rims_are_objects_and_unknown_pixels_stay_unknown() -> None:
+    assert any_object(torch.tensor([0, 1, 2, IGNORE])).tolist() == [0, 1, 1, IGNORE]

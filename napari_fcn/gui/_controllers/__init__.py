@@ -51,7 +51,7 @@ from napari_fcn.gui._controllers.teach.commands import (
 from napari_fcn.gui._controllers.teach.controller import TeachController
 from napari_fcn.gui._controllers.teach.messages import PaintedClass
 from napari_fcn.gui._controllers.teach.open_session import Factories
-from napari_fcn.gui._controllers.teach.setup import FILTERS, NEW, NEW_NETWORKS, TeachRequest
+from napari_fcn.gui._controllers.teach.setup import FILTERS, NEW, NEW_NETWORKS, START_MODEL, TeachRequest
 from napari_fcn.gui._controllers.teach.state import TeachState
 from napari_fcn.runs.progress import duration
 
@@ -66,6 +66,7 @@ __all__ = [
     "NEW",
     "NEW_NETWORKS",
     "RUNNING",
+    "START_MODEL",
     "WAITING",
     "Accept",
     "AddPin",

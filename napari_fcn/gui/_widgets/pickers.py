@@ -129,6 +129,8 @@ class ModelPicker(Picker):
         Lists and opens models.
     others : mapping of str to str
         Name and description of each choice other than a model file.
+    first : str
+        Name of the shipped model that is chosen at first; the default one, if it is empty or there is none.
 
     Attributes
     ----------
@@ -138,7 +140,7 @@ class ModelPicker(Picker):
         Name of the chosen one of ``others``; empty if a model is chosen.
     """
 
-    def __init__(self, controller: DockController, others: Mapping[str, str] | None = None) -> None:
+    def __init__(self, controller: DockController, others: Mapping[str, str] | None = None, first: str = "") -> None:
         super().__init__("Model")
         self._controller = controller
         self._others = dict(others or {})
@@ -147,7 +149,8 @@ class ModelPicker(Picker):
         self.other = ""
         self._fill()
         if self.models or not self._others:
-            self.choose(self.models[0] if self.models else None)
+            start = [entry for entry in self.models if entry.path.stem == first] or self.models
+            self.choose(start[0] if start else None)
         else:
             self.choose_other(next(iter(self._others)))
 

@@ -93,6 +93,8 @@ class SourcePanel(QWidget):
         Purpose of the image, as in "to segment"; empty: the dock has its own list of images.
     others : mapping of str to str, optional
         Name and description of each choice other than a model file.
+    first : str
+        Name of the shipped model that is chosen at first; empty: the default one.
     advice : str
         Advice if the pixel sizes of image and model differ; empty: the panel shows no warning.
 
@@ -114,13 +116,14 @@ class SourcePanel(QWidget):
         *,
         purpose: str = "",
         others: Mapping[str, str] | None = None,
+        first: str = "",
         advice: str = "",
     ) -> None:
         super().__init__()
         self._controller, self._settings = controller, settings
         self._purpose, self._advice = purpose, advice
         self._is_locked = False
-        self.image, self.model = ImagePicker(viewer, controller, purpose), ModelPicker(controller, others)
+        self.image, self.model = ImagePicker(viewer, controller, purpose), ModelPicker(controller, others, first)
         self.axes = QLineEdit()
         self.axes.setAccessibleName("Axes")
         self.axes.setToolTip(AXES_HELP)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_fcn.gui._controllers.teach.project_writer import ProjectWriter
     from napari_fcn.settings import TeachSettings
 
+START_MODEL = "general"  # the shipped model from which teaching starts, unless another one is chosen
 FILTERS = "filters only"
 NEW = "new "
 NEW_NETWORKS = {f"{NEW}{family}": FAMILIES[family] for family in NETWORKS}
