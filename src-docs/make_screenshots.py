@@ -45,7 +45,6 @@ def tissue():
         viewer.reset_view()
         choose(dock, "Model", "nuclei")
         click(dock, "Advanced")
-        choose(dock, "Colours", "haematoxylin")
         viewer.window.resize(WINDOW[0], 1060)  # high enough for the whole dock
         settle(viewer)
         save("dock", dock.grab().toImage())
