@@ -5,7 +5,8 @@
 The pictures are the validation pictures of a task (`training.pictures`): whole organs, and tiles of pictures none of
 whose tiles trains. A model that was trained before this rule has seen other tiles of some pictures of dsb2018. Dice is
 of the foreground. AP is true positives / (true positives + false positives + false negatives) of objects with an
-intersection over union above 0.5 (Caicedo et al. 2019).
+intersection over union above 0.5 (Caicedo et al. 2019): of connected insides grown into the rim (the objects of earlier
+versions), and of the objects of `predict --save objects`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
 from benchmarks.machine import describe
+from napari_fcn.events import TileDone
 from napari_fcn.models import zoo
 from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.objects import ObjectRule, objects_of
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 from napari_fcn.training.metrics import dice
@@ -32,7 +35,7 @@ LARGE = 40  # pixels, median diameter of objects
 GROWTH = 3  # pixels by which objects grow into the rim
 
 
-def objects(classes: np.ndarray) -> np.ndarray:
+def components(classes: np.ndarray) -> np.ndarray:
     """Return numbered objects: connected insides, grown into the rim."""
     inside = ndimage.label(classes == 1)[0]
     near = ndimage.distance_transform_edt(inside == 0, return_distances=True, return_indices=True)
@@ -56,15 +59,20 @@ def average_precision(found: np.ndarray, truth: np.ndarray) -> float:
     return hits / (n + m - hits)
 
 
-def predict(model: Checkpoint, picture: Picture) -> np.ndarray:
-    """Return the class of each pixel, as the command line predicts it."""
+def predict(model: Checkpoint, picture: Picture) -> tuple[np.ndarray, np.ndarray]:
+    """Return the class of each pixel and the numbered objects, as the command line predicts them."""
     low, high = float(picture.image.min()), float(picture.image.max())
     pixels = np.round((picture.image - low) / max(high - low, 1e-6) * 255).astype(np.uint8)  # stains need a white
     image = np.moveaxis(pixels, 0, -1) if picture.is_colour else pixels[0]
     settings = PredictSettings(device="cpu", backend="torch")
     session = Session(image, model, settings=settings, rgb=picture.is_colour)
-    event = next(event for event in session.predict() if hasattr(event, "probabilities"))
-    return event.probabilities.argmax(0)
+    classes, landscape = (np.zeros(session.source.shape, dtype) for dtype in (np.uint8, np.uint16))
+    rule = ObjectRule.from_class_names([c.name for c in model.info.classes], session.axes.image, session.axes.space)
+    for event in session.predict():
+        if isinstance(event, TileDone):
+            classes[event.region.slices] = event.probabilities.argmax(0)
+            landscape[event.region.slices] = rule.landscape(event.probabilities, event.distance)
+    return classes, objects_of(landscape, rule)
 
 
 def main() -> None:
@@ -77,24 +85,26 @@ def main() -> None:
     arguments = parser.parse_args()
     pictures = [p for p in read_all(Path(arguments.data)) if p.is_validation and p.task == arguments.task]
     pictures = pictures[:: arguments.every]
-    scores: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    scores: dict[tuple[str, str], list[tuple[float, ...]]] = defaultdict(list)
     for name in arguments.models:
         model = Checkpoint.load(zoo.path_of(name))
         for picture in pictures:
-            classes, known = predict(model, picture), picture.labels >= 0
-            truth = picture.labels > 0
-            ap = average_precision(objects(classes), picture.labels) if TASKS[arguments.task].has_objects else np.nan
+            (classes, found), known = predict(model, picture), picture.labels >= 0
+            truth, both = picture.labels > 0, [np.nan, np.nan]
+            if TASKS[arguments.task].has_objects:
+                both = [average_precision(objects, picture.labels) for objects in (components(classes), found)]
             data_set = picture.name.split("/")[0]
             large = ["40 px or more"] if picture.diameter >= LARGE else []
             for kind in ("all", f"kind {picture.kind}", f"set {data_set}", *large):
-                scores[kind, name].append((dice(classes > 0, truth, known), ap))
+                scores[kind, name].append((dice(classes > 0, truth, known), *both))
     kinds = sorted({kind for kind, _ in scores})
-    lines = ["| kind | images | " + " | ".join(f"{Path(m).stem}: Dice | AP" for m in arguments.models) + " |"]
-    lines.append("|---|---|" + "---|---|" * len(arguments.models))
+    columns = " | ".join(f"{Path(m).stem}: Dice | AP of components | AP" for m in arguments.models)
+    lines = [f"| kind | images | {columns} |"]
+    lines.append("|---|---|" + "---|---|---|" * len(arguments.models))
     for kind in kinds:
         means = [np.nanmean(scores[kind, m], 0) for m in arguments.models]
         count = len(scores[kind, arguments.models[0]])
-        lines.append(f"| {kind} | {count} | " + " | ".join(f"{d:.3f} | {a:.3f}" for d, a in means) + " |")
+        lines.append(f"| {kind} | {count} | " + " | ".join(f"{d:.3f} | {c:.3f} | {a:.3f}" for d, c, a in means) + " |")
     text = f"# First contact: {arguments.task}\n\n{describe('cpu')}.\n\n" + "\n".join(lines)
     (RESULTS / f"first-contact-{arguments.task}.md").write_text(text + "\n", encoding="utf-8")
     print(text)

@@ -180,8 +180,8 @@ class Session:
     @cached_property
     def backend(self) -> Backend:
         """The network, ready to run."""
-        choice = self.backend_choice
-        return self.torch_backend if choice.name == TORCH else choice.create(self.checkpoint, self.device, self.dtype)
+        is_plain = self.backend_choice.name == TORCH and not self.spec.distance
+        return self.torch_backend if is_plain else self.backend_choice.create(self.checkpoint, self.device, self.dtype)
 
     @cached_property
     def backend_choice(self) -> BackendChoice:
@@ -209,7 +209,7 @@ class Session:
 
     @cached_property
     def torch_backend(self) -> TorchBackend:
-        """The network in PyTorch, ready to run."""
+        """The network in PyTorch, without a distance, ready to run."""
         return TorchBackend(self.checkpoint.net(), self.device, self.dtype)
 
     def predictor_with(self, backend: Backend) -> Predictor:

@@ -75,6 +75,21 @@ class BlockStore(BlockReader, Protocol):
         """Store ``region.shape`` uint32."""
 
 
+class ArrayStore:
+    """An array in memory with the interface of a stored one."""
+
+    def __init__(self, array: Numbers) -> None:
+        self.array = array
+
+    def read(self, region: Region) -> Numbers:
+        """Return the values of a region."""
+        return self.array[region.slices]
+
+    def write(self, region: Region, block: Numbers) -> None:
+        """Store the values of a region."""
+        self.array[region.slices] = block
+
+
 @dataclass(frozen=True, slots=True)
 class _Pieces:
     """The pieces of basins in all blocks; piece ``i`` has number ``i + 1``.
@@ -178,6 +193,14 @@ def find_objects(
     for block in blocks:
         objects.write(block, numbers[_read(scratch, block)])
         yield 3 * len(blocks)
+
+
+def objects_of(landscape: Numbers, rule: ObjectRule, separation: Separation | None = None) -> Numbers:
+    """Return the objects, uint32, of a landscape in memory; see `find_objects`."""
+    scratch, objects = (ArrayStore(np.zeros(landscape.shape, np.uint32)) for _ in range(2))
+    for _ in find_objects(ArrayStore(landscape), scratch, objects, landscape.shape, rule, separation):
+        pass
+    return objects.array
 
 
 def _plan(shape: Sequence[int], rule: ObjectRule) -> TilePlan:

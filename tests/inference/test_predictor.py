@@ -10,6 +10,7 @@ from net_contract import SPECS
 
 from napari_fcn.cancellation import Cancelled, cancellation_scope
 from napari_fcn.errors import DeviceError
+from napari_fcn.events import TileDone
 from napari_fcn.geometry import Axes, Region, Tile, TilePlan
 from napari_fcn.inference.backends import TorchBackend, memory_errors
 from napari_fcn.inference.predictor import Predictor
@@ -17,6 +18,7 @@ from napari_fcn.inference.source import ImageSource
 from napari_fcn.models.normalise import Scaling
 from napari_fcn.nets import NetSpec
 from napari_fcn.receptive_fields.theoretical import theoretical
+from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 
 SPEC = SPECS["channels-and-classes"]
@@ -145,3 +147,41 @@ def test_an_unsupported_convolution_is_not_a_lack_of_memory() -> None:
     error = RuntimeError("could not create a primitive descriptor for the convolution forward propagation primitive")
     with pytest.raises(RuntimeError, match="descriptor"), memory_errors((8, 8), torch.device("cpu")):
         raise error
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+@pytest.mark.parametrize("shape", [(90, 75), (3, 60, 50)])
+def test_the_distance_is_predicted_with_the_probabilities_and_equals_that_of_the_whole(
+    backend: str, shape: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+    model = net_contract.checkpoint(NetSpec(width=4, depth=2, classes=3, distance=True))
+    image = rng.normal(100, 20, shape)
+
+    def joined(tile: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        running = Session(image, model, settings=PredictSettings(device="cpu", backend=backend, tile=tile))
+        probabilities, distance = np.zeros((3, *shape), np.float32), np.full(shape, np.nan, np.float32)
+        for event in running.predict():
+            if isinstance(event, TileDone):
+                probabilities[(slice(None), *event.region.slices)] = event.probabilities
+                assert event.distance is not None
+                distance[event.region.slices] = event.distance
+        return probabilities, distance
+
+    (probabilities, distance), (in_tiles, distance_in_tiles) = joined((128,)), joined((24,))
+    np.testing.assert_allclose(in_tiles, probabilities, atol=net_contract.EXACT)
+    np.testing.assert_allclose(distance_in_tiles, distance, atol=net_contract.EXACT)
+    np.testing.assert_allclose(probabilities.sum(0), 1, atol=1e-5)
+    session = Session(image, model, settings=PredictSettings(device="cpu"))
+    x = torch.from_numpy(session.axes.to_net(session.scaling.apply(image[None])).astype(np.float32))
+    net = model.net().eval()
+    with torch.no_grad():
+        features = net.levels(torch.nn.functional.pad(x, (0, -shape[-1] % 4, 0, -shape[-2] % 4), mode="replicate"))[-1]
+        expected = net.distance(features.features)[:, 0, : shape[-2], : shape[-1]].clamp(0, 1).numpy()
+    np.testing.assert_allclose(distance, expected.reshape(shape), atol=net_contract.EXACT)
+
+
+def test_networks_without_a_distance_predict_none(rng: np.random.Generator) -> None:
+    events = Session(rng.normal(size=(20, 20)), net_contract.checkpoint(NetSpec(width=2, depth=1))).predict()
+    assert [event.distance for event in events if isinstance(event, TileDone)] == [None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,13 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import numpy.typing as npt
-
     from napari_fcn.events import RunDone, TileDone
-    from napari_fcn.geometry import Axes, Region
+    from napari_fcn.geometry import Axes
     from napari_fcn.gui._controllers.model_catalog import ModelCache
     from napari_fcn.gui._controllers.segment.worker import LayerJob
-    from napari_fcn.objects import ObjectRule, Separation
+    from napari_fcn.objects import ArrayStore, ObjectRule, Separation
     from napari_fcn.settings import PredictSettings
     from napari_fcn.storage import Inputs
 
@@ -38,7 +36,9 @@ class HiddenCanvas(Canvas):
 
     def keep_landscape(self, rule: ObjectRule) -> None:
         """Keep the landscape of the objects, too."""
-        self._rule, self.landscape = rule, _ArrayStore(np.zeros(self.window.shape, np.uint16))
+        from napari_fcn.objects import ArrayStore
+
+        self._rule, self.landscape = rule, ArrayStore(np.zeros(self.window.shape, np.uint16))
 
     def process_tile(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
         """Store a tile and return it in colours."""
@@ -153,7 +153,7 @@ def run_layer(
     job: LayerJob, classes: tuple[tuple[str, str], ...], loaded: ModelCache
 ) -> Iterator[RunProgress | JobEnded]:
     """Yield the progress of a run on a layer, then its end; raises the errors of `run_file`."""
-    from napari_fcn.objects import ObjectRule, Separation
+    from napari_fcn.objects import ArrayStore, ObjectRule, Separation
 
     preload_layer_modules()
     progress = RunProgress()
@@ -171,7 +171,7 @@ def run_layer(
         if OBJECTS in job.paths:
             opened = open_files(None, {OBJECTS: job.paths[OBJECTS]}, job.axes, classes, job.image.rgb)
         else:
-            objects = _ArrayStore.zeros(canvas.window.shape)
+            objects = ArrayStore(np.zeros(canvas.window.shape, np.uint32))
             numbering, separation = progress, Separation.from_settings(job.settings)
             for step in _label_objects(canvas, objects, rule, separation):
                 numbering = advance(numbering, step, monotonic())
@@ -181,30 +181,13 @@ def run_layer(
     yield JobEnded(job.axes, classes, progress, opened)
 
 
-class _ArrayStore:
-    """An array in memory with the interface of a stored one."""
-
-    def __init__(self, array: npt.NDArray[Any]) -> None:
-        self.array = array
-
-    @classmethod
-    def zeros(cls, shape: Sequence[int]) -> Self:
-        return cls(np.zeros(shape, np.uint32))
-
-    def read(self, region: Region) -> npt.NDArray[Any]:
-        return self.array[region.slices]
-
-    def write(self, region: Region, block: npt.NDArray[Any]) -> None:
-        self.array[region.slices] = block
-
-
 def _label_objects(
-    canvas: HiddenCanvas, objects: _ArrayStore, rule: ObjectRule, separation: Separation
+    canvas: HiddenCanvas, objects: ArrayStore, rule: ObjectRule, separation: Separation
 ) -> Iterator[ObjectsStep]:
     """Yield the progress of numbering the objects in the landscape of a canvas."""
-    from napari_fcn.objects import find_objects
+    from napari_fcn.objects import ArrayStore, find_objects
 
     shape = objects.array.shape
-    stores = (canvas.landscape, _ArrayStore.zeros(shape), objects)
+    stores = (canvas.landscape, ArrayStore(np.zeros(shape, np.uint32)), objects)
     for done, total in enumerate(find_objects(*stores, shape, rule, separation), start=1):
         yield ObjectsStep(done, total)
