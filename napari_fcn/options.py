@@ -41,6 +41,10 @@ class Option:
         Lists of choices that a form offers.
     empty : str
         What an empty value means, shown in an empty field of a form.
+    word : str
+        A word that is also a value of a number, such as ``auto``.
+    is_range : bool
+        Whether a list holds two rising numbers.
     """
 
     name: str
@@ -55,6 +59,8 @@ class Option:
     advanced: bool = True
     combinations: tuple[tuple[str, ...], ...] = ()
     empty: str = AUTO
+    word: str = ""
+    is_range: bool = False
 
     @property
     def is_list(self) -> bool:
@@ -78,11 +84,17 @@ class Option:
         text, kind = text.strip(), self.item_kind
         if not text or (text == self.empty == AUTO and kind is not str):
             return self.default
+        if self.word and text.lower() == self.word:
+            return self.word
         if kind is str:
             return self.check([word for word in re.split(r"[,;\s]+", text) if word] if self.is_list else text)
         if kind is bool:
             return self.check({"true": True, "false": False}.get(text.lower(), text))
-        return self.check(read_numbers(text, kind) if self.is_list else read_number(text, kind))
+        try:
+            value = read_numbers(text, kind) if self.is_list else read_number(text, kind)
+        except ValueError as error:
+            raise ValueError(f"{str(error).removesuffix('.')}{self._or_word}.") from None
+        return self.check(value)
 
     def check(self, value: Any) -> Any:
         """Return a valid value as stored in the settings; an empty one (None, text or list) is the default.
@@ -100,7 +112,13 @@ class Option:
         if not items:
             return self.default
         checked = [self._check_item(item, items) for item in items]
+        if self.is_range and not (len(checked) == 2 and checked[0] < checked[1]):
+            raise ValueError(f"“{self.format(items)}” was given; needed are two numbers, the smaller one first.")
         return tuple(dict.fromkeys(checked) if self.choices else checked)
+
+    @property
+    def _or_word(self) -> str:
+        return f" or {self.word}" if self.word else ""
 
     def format(self, value: Any) -> str:
         """Return a value as a text that `parse` reads."""
@@ -111,8 +129,10 @@ class Option:
     def _check_item(self, value: Any, items: tuple[Any, ...]) -> Any:
         """Return one valid item as stored in the settings; messages show all items."""
         value = value.item() if isinstance(value, np.generic) else value
+        if self.word and value == self.word:
+            return value
         if not _is_of(value, self.item_kind):
-            several = SEVERAL if self.is_list else ""
+            several = SEVERAL if self.is_list else self._or_word
             raise ValueError(f"“{self.format(items)}” is not {WORDS[self.item_kind]}{several}.")
         if isinstance(value, str):
             return self._check_choice(value.strip())

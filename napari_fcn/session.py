@@ -19,18 +19,19 @@ from napari_fcn.inference.affected_tiles import affected_tiles
 from napari_fcn.inference.allocator import tuned_allocator
 from napari_fcn.inference.backend_choice import BackendChoice, choose_backend, pick_device
 from napari_fcn.inference.backends import TorchBackend
+from napari_fcn.inference.intensities import fit_scaling
 from napari_fcn.inference.memory import memory_note, statistics_bytes
 from napari_fcn.inference.oom_fallback import ExecutionConfig, OomFallback
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.inference.prefetch import BLOCKS_AHEAD
 from napari_fcn.inference.previews import PreviewPlanner
-from napari_fcn.inference.resampling import ResampledSource, ResampledTiling, plan_grid
+from napari_fcn.inference.resampling import ResampledSource, ResampledTiling
 from napari_fcn.inference.roi import read_roi
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.inference.tile_planner import TilePlanner
 from napari_fcn.models.binding import bind_array
-from napari_fcn.models.normalise import intensity_notes
 from napari_fcn.nets.fold import fold
+from napari_fcn.objects.size_choice import NetworkGrid
 from napari_fcn.receptive_fields.theoretical import analyze
 from napari_fcn.settings import TORCH, PredictSettings
 
@@ -50,10 +51,12 @@ if TYPE_CHECKING:
         TileDone,
     )
     from napari_fcn.geometry import Axes, ReceptiveField
+    from napari_fcn.geometry.resampling import Resampling
     from napari_fcn.inference.backends import Backend
     from napari_fcn.models.binding import Binding
     from napari_fcn.models.checkpoint import Checkpoint
-    from napari_fcn.models.normalise import Scaling
+    from napari_fcn.models.normalise import AnyScaling
+    from napari_fcn.objects.size_choice import SizeChoice
     from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
 
@@ -106,8 +109,28 @@ class Session:
         self.axes, self.rgb = self.binding.axes, self.binding.rgb
         self.source = ImageSource.open(image, self.axes, self.spec.channels, self.settings, self.rgb, self.spec.colours)
         self.spacing = tuple(spacing) or self.binding.spacing
-        self.resampling, self._grid_notes = plan_grid(self.source, self.spacing, self.checkpoint.info, self.settings)
+        self._grid = NetworkGrid.plan(self.source, self.spacing, self.checkpoint.info, self.settings)
         self.area = read_roi(self.settings.roi, self.axes.image, self.source.shape)
+
+    @cached_property
+    def measured_size(self) -> SizeChoice | None:
+        """The size of the objects, measured once in the whole image if the settings say auto."""
+        return self._grid.measure(self.torch_backend) if self._grid.is_measured else None
+
+    @property
+    def object_size(self) -> float | None:
+        """The object size of the settings as a number, measured if they say auto; None: not resampled to a size."""
+        return self._grid.object_size(self.measured_size)
+
+    def use_measured_size(self, choice: SizeChoice) -> None:
+        """Use the size of objects that an earlier run of this image has measured."""
+        self._forget("_statistics", "backend_choice", "backend", "predictor")
+        self.__dict__["measured_size"] = choice
+
+    @property
+    def resampling(self) -> Resampling | None:
+        """The map from the pixels of the image to those of the network; None if they are the same."""
+        return self._grid.resampling(self.measured_size)
 
     @property
     def network_source(self) -> ImageSource | ResampledSource:
@@ -155,22 +178,20 @@ class Session:
         _ = self.analysis.field
 
     @property
-    def scaling(self) -> Scaling:
+    def scaling(self) -> AnyScaling:
         """How the intensities of this image are scaled, from statistics that are read once."""
         return self._statistics[0]
 
     @cached_property
-    def _statistics(self) -> tuple[Scaling, tuple[str, ...]]:
+    def _statistics(self) -> tuple[AnyScaling, tuple[str, ...]]:
         """The scaling and the notes on the intensities, both from one sample of the image."""
-        sample = self.network_source.sample()
-        scaling = self.checkpoint.info.normaliser.fit(sample, self.spec.channels if self.spec.colours else 0)
-        return scaling, (*intensity_notes(sample), *scaling.notes)
+        return fit_scaling(self.network_source, self.checkpoint.info, self.settings)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user on axes, channels, resampling and intensities of the image."""
         read = (*self.binding.notes, *self.source.notes, *self.source.range_notes)
-        return (*read, *self._grid_notes, *self._statistics[1])
+        return (*read, *self._grid.notes(self.measured_size), *self._statistics[1])
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -340,17 +361,8 @@ class Session:
     def field_at(self, index: Sequence[int]) -> Region:
         """Return the receptive field of a pixel as a box on the image axes, exact at its phase of the pooling grid.
 
-        Parameters
-        ----------
-        index : sequence of int
-            The pixel: one number per image axis, or per axis of the network for the middle of the others.
-
-        Raises
-        ------
-        ImageError
-            If the pixel is outside the image.
-        ModelError
-            If the receptive field is the whole image.
+        ``index`` has one number per image axis, or per axis of the network for the middle of the others. An
+        `ImageError` is raised if the pixel is outside the image, a `ModelError` if the field is the whole image.
         """
         return inspection.field_at(self, index)
 
@@ -368,17 +380,8 @@ class Session:
     def reach_of(self, stroke: Region, mask: npt.NDArray[np.bool_] | None = None) -> ReachDone:
         """Return the pixels whose prediction a stroke can influence.
 
-        Parameters
-        ----------
-        stroke : Region
-            Its box, on the image axes.
-        mask : ndarray of bool, optional
-            ``stroke.shape``; all of the box if not given.
-
-        Raises
-        ------
-        ImageError
-            If the stroke is empty or is outside the image.
+        The stroke is a box on the image axes; ``mask`` says which of its pixels are painted, all if not given. An
+        `ImageError` is raised if the stroke is empty or outside the image.
         """
         return inspection.reach_of(self, stroke, mask)
 

@@ -129,9 +129,23 @@ def test_every_combination_that_a_form_offers_is_a_value() -> None:
     assert save.parse("objects; classes, objects") == ("objects", "classes")
 
 
-def test_an_object_size_is_a_number_and_never_auto() -> None:
+def test_an_object_size_is_a_number_or_auto() -> None:
     (option,) = [option for option in options(PredictSettings) if option.name == "object_size"]
     assert option.parse("42,5") == 42.5
     assert option.parse("") is None
-    with pytest.raises(ValueError, match="auto"):
-        option.parse("auto")
+    assert option.parse(" Auto ") == PredictSettings(object_size="auto").object_size == option.check("auto") == "auto"
+    with pytest.raises(ValueError, match="“large” is not a number or auto"):
+        option.parse("large")
+    with pytest.raises(SettingsError, match="object_size: “large” is not a number or auto"):
+        PredictSettings(object_size="large")
+
+
+def test_percentiles_are_two_rising_numbers() -> None:
+    (option,) = [option for option in options(PredictSettings) if option.name == "percentiles"]
+    assert option.parse("1, 99.9") == (1.0, 99.9)
+    assert option.parse("") == ()
+    for wrong in ("1", "99,1", "1,2,3"):
+        with pytest.raises(ValueError, match="two numbers, the smaller one first"):
+            option.parse(wrong)
+    with pytest.raises(ValueError, match="too large"):
+        option.parse("1,101")

@@ -45,7 +45,7 @@ class Run:
 
     def open(self, image: ImageFile, job: RunJob) -> tuple[RunInput, DistributedPredictor | None]:
         """Return the input of a run and, with a cluster, the predictor."""
-        from napari_fcn.runs.job import RunInput
+        from napari_fcn.runs.job import RunInput, use_size_of_earlier_run
         from napari_fcn.session import Session
 
         settings = within_total(self.policy.settings)
@@ -56,6 +56,7 @@ class Run:
         # only planning runs on this computer
         local = replace(settings, device="cpu", precision="float32", backend="torch")
         session = Session(image.data, self.checkpoint, binding, local)
+        use_size_of_earlier_run(job, session, self.policy)
         kinds = {*job.targets} - {"objects"} | ({"landscape"} if "objects" in job.targets else set())
         run_input = RunInput.of(image, session)
         return run_input, self.cluster.predictor_for(session, job.origin, self.policy.settings, kinds)

@@ -271,7 +271,13 @@ class Cluster:
             tuple(session.source.array.shape),
             session.scaling,
             session.spacing,
-            replace(settings, device=self._device, head="taught", backend=backend),  # the session has selected the head
+            replace(
+                settings,
+                device=self._device,
+                head="taught",  # the session has selected the head
+                backend=backend,
+                object_size=session.object_size,
+            ),
             tuple(kinds),
             versions(),
             self._threads,

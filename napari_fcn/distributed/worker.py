@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Axes, Tile
     from napari_fcn.inference.predictor import Predictor
     from napari_fcn.io import ImageLocation
-    from napari_fcn.models.normalise import Scaling
+    from napari_fcn.models.normalise import AnyScaling
     from napari_fcn.session import Session
     from napari_fcn.settings import PredictSettings
 
@@ -42,7 +42,7 @@ class TileTask:
         Role of each axis of the image.
     shape : tuple of int
         Shape that the image must have.
-    scaling : Scaling
+    scaling : Scaling or FrameScaling
         Normalisation of the intensities.
     spacing : tuple of float
         Pixel size per axis of the network in micrometres; empty if unknown.
@@ -64,7 +64,7 @@ class TileTask:
     origin: ImageLocation
     axes: Axes
     shape: tuple[int, ...]
-    scaling: Scaling
+    scaling: AnyScaling
     spacing: tuple[float, ...]
     settings: PredictSettings
     kinds: tuple[str, ...]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_fcn.inference.backends import Backend
     from napari_fcn.inference.resampling import ResampledSource, ResampledTiling
     from napari_fcn.inference.source import ImageSource
-    from napari_fcn.models.normalise import Scaling
+    from napari_fcn.models.normalise import AnyScaling
 
 
 class Predictor:
@@ -36,11 +36,11 @@ class Predictor:
         The network, ready to run.
     source : ImageSource
         The image.
-    scaling : Scaling
+    scaling : Scaling or FrameScaling
         How its intensities are scaled.
     """
 
-    def __init__(self, backend: Backend, source: ImageSource | ResampledSource, scaling: Scaling) -> None:
+    def __init__(self, backend: Backend, source: ImageSource | ResampledSource, scaling: AnyScaling) -> None:
         self.backend, self.source, self.scaling = backend, source, scaling
         self.resampled_tiling: ResampledTiling | None = None
         self.plan: TilePlan | None = None
@@ -67,7 +67,7 @@ class Predictor:
         """Return the scaled block of a tile as the network takes it, ``(N, C, *space)``."""
         tile = tile if self.resampled_tiling is None else self.resampled_tiling.network_tile(tile.core)
         try:
-            block = self.scaling.apply(self.source.read(tile.read))
+            block = self.scaling.apply(self.source.read(tile.read), tile.read)
             return np.ascontiguousarray(self.source.axes.to_net(block))
         except MemoryError as error:
             raise out_of_memory(tile.read.shape, torch.device("cpu")) from error

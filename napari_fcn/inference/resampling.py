@@ -10,7 +10,8 @@ from napari_fcn.errors import Advice, ImageError, Note
 from napari_fcn.geometry import Region
 from napari_fcn.geometry.resampling import Resampling, resampled_length
 from napari_fcn.geometry.tiling import TilePlan
-from napari_fcn.inference.source import sample_intensities
+from napari_fcn.inference.source import SAMPLE_PIXELS, sample_intensities
+from napari_fcn.options import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,9 +75,9 @@ class ResampledSource:
         """Return the block ``(C, *region.shape)`` as float32."""
         return self.grid.apply(self.base.read(self.grid.needs(region)), region)
 
-    def sample(self) -> npt.NDArray[np.generic]:
-        """Return ``(C, pixels)`` for the statistics of the image, as the network reads it."""
-        return sample_intensities(self)
+    def sample(self, region: Region | None = None, most: int = SAMPLE_PIXELS) -> npt.NDArray[np.generic]:
+        """Return ``(C, pixels)`` for the statistics of the image or a region, as the network reads it."""
+        return sample_intensities(self, region, most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,13 @@ def sizes_differ(here: Sequence[float], trained: Sequence[float]) -> bool:
     return any(min(pair) > 0 and max(pair) > MAX_SIZE_RATIO * min(pair) for pair in pairs)
 
 
+def object_grid(source: ImageSource, factor: float) -> tuple[int, ...]:
+    """Return the length of each image axis with pixels ``factor`` times as long in space, not in time."""
+    factors = [1.0 if name == "t" else factor for name in source.axes.space]
+    by_axis = zip(source.shape, source.axes.spread(factors, 1.0), strict=True)
+    return tuple(resampled_length(n, 1.0, one) for n, one in by_axis)
+
+
 def resample_objects(
     source: ImageSource, diameter: float, best: float, mode: str
 ) -> tuple[Resampling | None, tuple[str, ...]]:
@@ -161,8 +169,7 @@ def resample_objects(
             f"An object size of {diameter:g} px was given, but the model does not state at which size it works best.",
             NO_OBJECT_SIZE,
         )
-    factors = source.axes.spread([diameter / best] * len(source.axes.space), 1.0)
-    target = tuple(resampled_length(n, 1.0, factor) for n, factor in zip(source.shape, factors, strict=True))
+    target = object_grid(source, diameter / best)
     if target == source.shape:
         return None, ()
     kernel = "linear" if mode in ("off", "auto") else mode
@@ -237,13 +244,16 @@ def plan_grid(
     info : ModelInfo
         The model.
     settings : PredictSettings
-        The object size, else the mode of resampling to the pixel size of the model.
+        The object size, else the mode of resampling to the pixel size of the model. ``"auto"`` is not resampled here:
+        `Session` measures it.
 
     Raises
     ------
     ImageError
         As for `plan_resampling` and `resample_objects`.
     """
+    if settings.object_size == AUTO:  # not measured yet
+        return None, ()
     if settings.object_size is not None:
-        return resample_objects(source, settings.object_size, info.object_size, settings.resample)
+        return resample_objects(source, float(settings.object_size), info.object_size, settings.resample)
     return plan_resampling(source, (spacing, info.voxel_size), settings.resample)

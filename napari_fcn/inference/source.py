@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 from math import ceil, prod
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -138,10 +139,10 @@ class ImageSource:
         """Return the one channel ``(1, *shape)`` as often as it is read."""
         return np.repeat(block, len(self.channels), 0) if len(self.channels) > 1 else block
 
-    def sample(self) -> npt.NDArray[np.generic]:
-        """Return ``(C, pixels)`` for the statistics of the image: all of it, or blocks spread over a large one."""
+    def sample(self, region: Region | None = None, most: int = SAMPLE_PIXELS) -> npt.NDArray[np.generic]:
+        """Return ``(C, pixels)`` for the statistics of the image or a region: all, or blocks spread over it."""
         is_one = not isinstance(self.channels, str) and len(set(self.channels)) == 1
-        return sample_intensities(replace(self, channels=self.channels[:1]) if is_one else self)
+        return sample_intensities(replace(self, channels=self.channels[:1]) if is_one else self, region, most)
 
 
 def _read(array: Any, index: Sequence[Any], region: Region, channel: int | None = None) -> npt.NDArray[np.generic]:
@@ -186,14 +187,17 @@ def _format_shape(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def sample_intensities(source: ImageSource | ResampledSource) -> npt.NDArray[np.generic]:
-    """Return ``(C, pixels)`` of a source: all of it, or blocks spread over a large one."""
-    whole = Region.whole(source.shape)
-    if whole.size <= SAMPLE_PIXELS:
-        block = source.read(whole)
-        return block.reshape(block.shape[0], -1)
-    blocks = [source.read(region) for region in _spread(source.shape)]
-    return np.concatenate([block.reshape(block.shape[0], -1) for block in blocks], axis=1)
+def sample_intensities(
+    source: ImageSource | ResampledSource, region: Region | None = None, most: int = SAMPLE_PIXELS
+) -> npt.NDArray[np.generic]:
+    """Return ``(C, pixels)`` of a source, or a region of it: all, or ``most`` pixels in blocks spread over it."""
+    region = region or Region.whole(source.shape)
+    regions = [region]
+    if region.size > most:
+        parts = spread_blocks(region.shape, most)
+        regions = [Region(*(tuple(map(add, end, region.start)) for end in (part.start, part.stop))) for part in parts]
+    blocks = [block.reshape(block.shape[0], -1) for block in map(source.read, regions)]
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
 
 
 def _colours(source: ImageSource) -> npt.NDArray[np.generic]:
@@ -202,11 +206,11 @@ def _colours(source: ImageSource) -> npt.NDArray[np.generic]:
     return sample_intensities(ImageSource(source.array, source.axes, every))
 
 
-def _spread(shape: tuple[int, ...]) -> list[Region]:
-    """Return at most ``SAMPLE`` pixels in blocks that are spread evenly over an image of this shape."""
+def spread_blocks(shape: tuple[int, ...], most: int = SAMPLE_PIXELS) -> list[Region]:
+    """Return at most ``most`` pixels in blocks that are spread evenly over an image of this shape."""
     block = [min(n, SAMPLE_BLOCK if axis >= len(shape) - 2 else 1) for axis, n in enumerate(shape)]
     counts = [ceil(n / b) for n, b in zip(shape, block, strict=True)]
-    while prod(counts) * prod(block) > SAMPLE_PIXELS:
+    while prod(counts) * prod(block) > most and max(counts) > 1:
         axis = counts.index(max(counts))
         counts[axis] = max(1, counts[axis] * 3 // 4)
     starts = [

@@ -108,6 +108,7 @@ class Plane:
 
     def block(self, part: Region) -> npt.NDArray[np.float32]:
         """Return a normalised part of the plane as the input of the network, ``(C, *part.shape)``."""
-        raw = self.session.scaling.apply(self.session.source.read(self.on_image(part)))
+        region = self.on_image(part)
+        raw = self.session.scaling.apply(self.session.source.read(region), region)
         block: npt.NDArray[np.float32] = np.ascontiguousarray(self.session.axes.to_net(raw)[0])
         return block

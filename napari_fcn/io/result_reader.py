@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,10 @@ def read_png_record(path: Path) -> dict[str, Any]:
             f"{path} cannot be read as png ({error}). The file is damaged: copy or write it again."
         ) from error
     return parse_record(text)
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """Return the provenance in a result file; empty if there is no such file, or it has none."""
+    with suppress(ImageError):
+        return dict(read_result_meta(path).get("provenance", {})) if path.exists() else {}
+    return {}

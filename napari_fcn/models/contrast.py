@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 MIN_PIXELS = 8192  # fewer pixels are not tested for noise
 NOISE_CORRELATION = 0.08  # correlation of neighbours below which an image is noise; real images had 0.12 or more
+MAD_SIGMA = 1.4826  # standard deviation of normal noise, relative to its median absolute deviation
+TAIL_SIGMAS = 4.0  # distance of the upper percentile from the median up to which it is that of noise
+OBJECT_SIGMAS = 6.0  # distance beyond which pixels are not noise
+NOISE_LAGS = (8, 32)  # pixels between which correlated noise has no structure
+FLAT_RATIO = 1.04  # of the shares of small differences at these lags, below which there is none
 INNER_PERCENT = 2.0  # distance of an inner percentile, to detect a jump of the outer one
 JUMP_RATIO = 3.0  # jump of a percentile, relative to the range, above which pixels are suspect
 BROKEN_SHARE = 0.9  # fraction of bright pixels without a bright neighbour above which they are broken pixels
@@ -65,7 +70,7 @@ def contrast(values: Values, percentiles: tuple[float, float]) -> Contrast:
             f"{int(artefacts.sum())} of {artefacts.size} sampled pixels are broken pixels, a scale bar or similar: the "
             "contrast is set without them. Each may be taken for an object; a median filter removes single pixels.",
         )
-    if low == high or is_noise(values, low, high):
+    if low == high or is_noise(values, low, high) or hides_signal(values, low, high):
         sparse = _sparse_contrast(values, low, high)
         return Contrast(sparse.low, sparse.high, (*notes, *sparse.notes))
     return Contrast(low, high, notes or (*_bright_objects_note(values, low, high), *_padding_note(values, low, high)))
@@ -94,6 +99,24 @@ def is_noise(values: Values, low: float, high: float) -> bool:
     part -= part.mean()
     power = float(np.dot(part, part))
     return power > 0 and float(np.dot(part[1:], part[:-1])) < NOISE_CORRELATION * power
+
+
+def hides_signal(values: Values, low: float, high: float) -> bool:
+    """Whether a range spans only noise whose neighbours are correlated, as of a blurred image, and objects exceed it.
+
+    Noise has no structure of 8 to 32 pixels: its variogram (Matheron 1963) is flat there, which is measured by ranks of
+    differences, on which few objects and shading have no influence. The upper percentile of noise is near the median.
+    """
+    middle = float(np.median(values))
+    sigma = MAD_SIGMA * float(np.median(np.abs(values - middle)))
+    if not 0 < high - middle < TAIL_SIGMAS * sigma or values.max() <= middle + OBJECT_SIGMAS * sigma:
+        return False
+    part = values[: 2**20]
+    near, far = (np.abs(part[lag:] - part[:-lag]) for lag in NOISE_LAGS)
+    limit = np.median(far)
+    if (near <= limit).mean() > FLAT_RATIO * (far <= limit).mean():
+        return False
+    return bool(_runs(values > middle + OBJECT_SIGMAS * sigma).any())
 
 
 def _ends(values: Values, percentiles: tuple[float, float]) -> tuple[float, float, float, float]:

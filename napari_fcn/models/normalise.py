@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,11 @@ import numpy as np
 from napari_fcn.models.contrast import contrast, standard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
+
+    from napari_fcn.geometry import Region
 
 METHODS = ("percentile", "standard", "none")
 
@@ -36,17 +39,73 @@ class Scaling:
     limit: float
     notes: tuple[str, ...] = field(default=(), compare=False)
 
-    def apply(self, block: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-        """Return a scaled block ``(C, *image)`` of any real type; NaN becomes 0 (mid-grey), infinity the limit."""
+    @property
+    def identity(self) -> list[Any]:
+        """The numbers as JSON, which identify a run."""
+        return [list(self.offset), list(self.scale)]
+
+    def apply(self, block: npt.NDArray[np.generic], region: Region | None = None) -> npt.NDArray[np.float32]:
+        """Return a scaled block ``(C, *image)`` of any real type; NaN becomes 0 (mid-grey), infinity the limit.
+
+        The region of the block does not matter: all pixels are scaled alike.
+        """
         shape = (-1, *(1,) * (block.ndim - 1))
-        wide = np.promote_types(block.dtype, np.float32)  # float64 for 32-bit integers: they do not fit a float32
-        out: npt.NDArray[Any] = block.astype(wide)
-        with np.errstate(over="ignore", invalid="ignore"):  # clipped below
-            out -= np.asarray(self.offset, wide).reshape(shape)
-            out /= np.asarray(self.scale, wide).reshape(shape)
-        np.clip(out, -self.limit, self.limit, out=out)
-        np.nan_to_num(out, copy=False, nan=0.0)
-        return out.astype(np.float32, copy=False)
+        return _scaled(block, np.array(self.offset).reshape(shape), np.array(self.scale).reshape(shape), self.limit)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameScaling:
+    """A linear scaling ``(x - offset) / scale`` per channel, with clipping, of its own for each frame or plane.
+
+    Attributes
+    ----------
+    offset, scale : ndarray
+        ``(C, *image)`` float64, with length 1 along the axes of the network, in units of the image.
+    limit : float
+        Largest magnitude after scaling.
+    notes : tuple of str
+        Sentences for the user on doubtful contrast.
+    """
+
+    offset: npt.NDArray[np.float64]
+    scale: npt.NDArray[np.float64]
+    limit: float
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, frames: Sequence[Scaling], shape: Sequence[int]) -> FrameScaling:
+        """Return the scaling of frames in C order of their ``shape``, which has length 1 along network axes."""
+        offset, scale = (np.array(part, float).T for part in ([f.offset for f in frames], [f.scale for f in frames]))
+        noted = [frame.notes[0] for frame in frames if frame.notes]
+        notes = (f"{len(noted)} of {len(frames)} frames, the first of them: {noted[0]}",) if noted else ()
+        return cls(offset.reshape(-1, *shape), scale.reshape(-1, *shape), frames[0].limit, notes)
+
+    @property
+    def identity(self) -> list[Any]:
+        """A digest of the numbers as JSON, which identifies a run."""
+        return [hashlib.blake2b(self.offset.tobytes() + self.scale.tobytes(), digest_size=16).hexdigest()]
+
+    def apply(self, block: npt.NDArray[np.generic], region: Region) -> npt.NDArray[np.float32]:
+        """Return a scaled block ``(C, *region.shape)`` of any real type; NaN becomes 0, infinity the limit."""
+        sizes = zip(region.slices, self.offset.shape[1:], strict=True)
+        part = (slice(None), *(slice(None) if n == 1 else span for span, n in sizes))
+        return _scaled(block, self.offset[part], self.scale[part], self.limit)
+
+
+AnyScaling = Scaling | FrameScaling
+
+
+def _scaled(
+    block: npt.NDArray[np.generic], offset: npt.NDArray[np.float64], scale: npt.NDArray[np.float64], limit: float
+) -> npt.NDArray[np.float32]:
+    wide = np.promote_types(block.dtype, np.float32)  # float64 for 32-bit integers: they do not fit a float32
+    out: npt.NDArray[Any] = block.astype(wide)
+    with np.errstate(over="ignore", invalid="ignore"):  # clipped below
+        out -= offset.astype(wide)
+        out /= scale.astype(wide)
+    np.clip(out, -limit, limit, out=out)
+    np.nan_to_num(out, copy=False, nan=0.0)
+    return out.astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ from napari_fcn.errors import REPLACE, Advice, OutputExistsError
 from napari_fcn.io import disk
 from napari_fcn.io.fingerprint import FileSummary
 from napari_fcn.io.overwrite import Protection
+from napari_fcn.io.result_reader import read_provenance
 from napari_fcn.io.run_inputs import IMAGE_INPUT, collect_inputs
+from napari_fcn.objects.size_choice import SizeChoice
 from napari_fcn.options import AUTO
 from napari_fcn.runs.resume import (
     UnfinishedRun,
@@ -166,6 +168,8 @@ def run_job(
     protection = Protection((policy.inputs, collect_inputs({IMAGE_INPUT: job.inputs})), only_results=not job.is_named)
     protection.check_inputs(*job.outputs)
     session = run_input.session
+    if distributed is None:
+        use_size_of_earlier_run(job, session, policy)
     if policy.resume and distributed is None and policy.settings.backend == AUTO:
         _use_backend_of_earlier_run(job, run_input, policy)
     meta = describe(session, str(run_input.image.path), policy.settings)
@@ -185,6 +189,16 @@ def run_job(
         predict = session.predict if distributed is None else partial(distributed.predict, session)
         writer = RunWriter(targets, policy.overwrite, unfinished, protection)
         yield from writer.run(session, _with_provenance(meta, {"run": digest}), plan, predict)
+
+
+def use_size_of_earlier_run(job: RunJob, session: Session, policy: OutputPolicy) -> None:
+    """Use the size of objects that an earlier run of this job, finished or not, has measured, if it is resumed."""
+    if not policy.resume or session.settings.object_size != AUTO:
+        return
+    identity = stored_identity(job.out) or {}
+    stored = [identity.get("measured"), *(read_provenance(path).get("object_size") for path in job.targets.values())]
+    if choice := next(filter(None, map(SizeChoice.stored, stored)), None):
+        session.use_measured_size(choice)
 
 
 def _use_backend_of_earlier_run(job: RunJob, run_input: RunInput, policy: OutputPolicy) -> None:

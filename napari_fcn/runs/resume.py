@@ -10,14 +10,15 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.errors import REPLACE, Advice, ImageError, OutputError, OutputExistsError, ProjectInUseError
+from napari_fcn.errors import REPLACE, Advice, OutputError, OutputExistsError, ProjectInUseError
 from napari_fcn.file_names import wrapped
 from napari_fcn.inference.roi import format_roi
-from napari_fcn.io import disk, read_result_meta
+from napari_fcn.io import disk
 from napari_fcn.io.fingerprint import fingerprint
 from napari_fcn.io.overwrite import is_zarr_entry, join_paths
 from napari_fcn.io.result_kinds import LANDSCAPE, RESULT_KINDS
 from napari_fcn.io.result_names import UNFINISHED_SUFFIX
+from napari_fcn.io.result_reader import read_provenance
 from napari_fcn.runs.ledger import DoneBlock, RunLedger, checksum
 from napari_fcn.settings import SPLIT, TORCH, PredictSettings, options
 from napari_fcn.storage import FolderMark, foreign_files, is_link, remove_own_files
@@ -44,8 +45,8 @@ PIECES = "pieces"  # of objects, until they are joined
 STAGED = frozenset(name for kind in (*RESULT_KINDS, LANDSCAPE, PIECES) for name in (kind, f"{kind}.npy"))
 LEDGER = "ledger.jsonl"
 LINE = 2**12  # bytes that must be free for a line of the ledger
-# settings that earlier versions lack: digests of their files stay
-UNUSED = (("object_size", None), ("split", SPLIT), ("smallest", None))
+# settings that earlier versions lack, at their defaults: digests of their files stay
+UNUSED = (("object_size", None), ("split", SPLIT), ("smallest", None), ("percentiles", ()), ("scaling", "image"))
 # settings that leave the result unchanged, or are compared resolved
 FREE = ("tile", "memory", "device", "precision", "backend", "roi")
 NAMES = {  # parts of an identity as a user knows them; the others are options
@@ -61,6 +62,7 @@ NAMES = {  # parts of an identity as a user knows them; the others are options
     "dtype": "the number type of the image",
     "file": "size and date of the image file",
     "intensities": "the range of intensities",
+    "measured": "the measured object size",
 }
 
 OPTIONS = options(PredictSettings)
@@ -333,7 +335,8 @@ def run_identity(run_input: RunInput, meta: ResultMeta, kinds: Collection[str]) 
         "shape": image.data.shape,
         "dtype": str(image.data.dtype),
         "file": run_input.files.state,
-        "intensities": [session.scaling.offset, session.scaling.scale],
+        "intensities": session.scaling.identity,
+        **({} if (choice := session.measured_size) is None else {"measured": choice.identity}),
     }
     return with_backend(json.loads(json.dumps(facts)), meta.provenance["backend"])
 
@@ -365,10 +368,7 @@ def run_digest(run: Mapping[str, Any], files: FileSummary) -> str:
 
 def is_finished(path: Path, digest: str) -> bool:
     """Whether a file is the finished result of the run with this digest."""
-    with suppress(ImageError):
-        provenance = read_result_meta(path).get("provenance") if path.exists() else None
-        return isinstance(provenance, dict) and provenance.get("run") == digest
-    return False
+    return read_provenance(path).get("run") == digest
 
 
 def diff(stored: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, str]:

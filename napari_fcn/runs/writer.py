@@ -168,7 +168,7 @@ def describe(session: Session, source: str, settings: PredictSettings) -> Result
         The settings of the user; those of the session differ on a cluster.
     """
     info = session.checkpoint.info
-    provenance = {
+    provenance: dict[str, object] = {
         "program": "napari-fcn",
         "version": version("napari-fcn"),
         "model": info.card.name,
@@ -179,6 +179,8 @@ def describe(session: Session, source: str, settings: PredictSettings) -> Result
         "precision": str(session.dtype).removeprefix("torch."),
         "settings": asdict(settings),
     }
+    if session.measured_size is not None:
+        provenance["object_size"] = session.measured_size.identity
     classes = tuple((label.name, label.colour) for label in info.classes)
     calibration = session.binding.calibration.cropped(session.area.start)
     return ResultMeta.from_calibration(session.axes.image, calibration, classes=classes, provenance=provenance)

@@ -163,3 +163,19 @@ def test_fields_of_stacked_forms_form_one_column(qtbot: QtBot) -> None:
     qtbot.mouseClick(fold.heading, Qt.LeftButton)
     QApplication.processEvents()
     assert len({field.x() for form in (settings, save) for field in form.fields.values()}) == 1
+
+
+def test_an_object_size_is_typed_or_auto_is_chosen(form: Form[PredictSettings]) -> None:
+    field = form.fields["object_size"]
+    assert field.editor.lineEdit().placeholderText() == "not resampled"
+    assert form.value().object_size is None
+    field.editor.setCurrentIndex(1)
+    assert form.value().object_size == "auto"
+    field.editor.setCurrentText("42,5")
+    assert form.value().object_size == 42.5
+    form.set_value(PredictSettings(object_size=30))
+    assert field.editor.currentText() == "30"
+    form.set_value(PredictSettings())
+    assert form.value() == PredictSettings()
+    field.editor.setCurrentText("large")
+    assert "not a number or auto" in field.error_label.text()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from napari_fcn.models.contrast import contrast, is_noise
+from napari_fcn.models.contrast import contrast, hides_signal, is_noise
 from napari_fcn.models.normalise import Normaliser, Scaling
 from napari_fcn.sample_data import cells
 
@@ -124,6 +124,35 @@ def test_structure_in_noise_is_detected() -> None:
     image = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(200, 200)), 1)
     assert not is_noise(image.ravel(), *np.percentile(image, ENDS))
     assert fit(image).notes == ()
+
+
+@pytest.mark.parametrize("shading", [0, 600])
+@pytest.mark.parametrize("blur", [0.5, 0.7, 1.0])
+def test_correlated_noise_around_a_few_objects_is_not_amplified(blur: float, shading: float) -> None:
+    clean = spots(1500)
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=clean.shape), blur)
+    ramp = np.linspace(0, shading, 1500)
+    image = (1000 + clean + 200 * noise / noise.std() + ramp).astype(np.uint16)
+    found = scaled(image)
+    assert found[(clean == 0) & (ramp < 1)].std() < 0.2
+    assert np.median(found[clean > 1500]) > 0.4
+    assert "doubtful" in fit(image).notes[0]
+
+
+@pytest.mark.parametrize("spoil", [lambda image: image, lambda image: hot(image, 1, 65535)])
+def test_correlated_noise_alone_and_with_a_hot_pixel_is_scaled_by_its_percentiles(
+    spoil: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(600, 600)), 0.7)
+    image = spoil((1000 + 400 * noise).astype(np.uint16))
+    values = image.ravel().astype(np.float64)
+    assert not hides_signal(values, *np.percentile(values, ENDS))
+
+
+def test_small_objects_in_large_numbers_do_not_count_as_noise() -> None:
+    y, x = np.indices((600, 600)) % 12
+    image = 1000 * np.exp(-((y - 6) ** 2 + (x - 6) ** 2) / 4) + np.random.default_rng(0).normal(0, 50, (600, 600))
+    assert not hides_signal(image.ravel(), *np.percentile(image, ENDS))
 
 
 def test_few_weak_objects_in_noise_are_detected() -> None:

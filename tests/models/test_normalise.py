@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_fcn.models.normalise import METHODS, Normaliser, Scaling
+from napari_fcn.geometry import Region
+from napari_fcn.models.normalise import METHODS, FrameScaling, Normaliser, Scaling
 
 TYPES = ("bool", "uint8", "int16", "uint16", "int32", "uint32", "int64", "float16", "float32", "float64")
 
@@ -111,6 +112,18 @@ def test_each_channel_has_its_own_scaling() -> None:
     image = np.stack([np.arange(100.0), 1000 - np.arange(100.0) * 5])
     out = Normaliser().fit(image).apply(image)
     np.testing.assert_allclose(out[0], -out[1], atol=1e-1)
+
+
+def test_each_frame_may_have_its_own_scaling() -> None:
+    movie = np.random.default_rng(0).normal(0, 1, (2, 5, 40, 30)) * np.arange(1, 6)[:, None, None]  # (C, T, Y, X)
+    frames = [Normaliser().fit(movie[:, t].reshape(2, -1)) for t in range(5)]
+    scaling = FrameScaling.of(frames, (5, 1, 1))
+    region = Region((1, 10, 5), (4, 30, 25))
+    block = scaling.apply(movie[(slice(None), *region.slices)], region)
+    for t in range(1, 4):
+        whole = frames[t].apply(movie[:, t])
+        np.testing.assert_array_equal(block[:, t - 1], whole[:, 10:30, 5:25])
+    assert scaling.identity != FrameScaling.of(frames[::-1], (5, 1, 1)).identity
 
 
 def test_the_image_is_not_changed() -> None:

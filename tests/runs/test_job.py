@@ -14,9 +14,11 @@ from napari_fcn.errors import ModelError, OutputExistsError
 from napari_fcn.events import RunDone, RunPlanned, TileDone
 from napari_fcn.inference import backend_choice, openvino_backend
 from napari_fcn.io import ImageLocation, read_image
+from napari_fcn.io.result_reader import read_provenance
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets.spec import NetSpec
+from napari_fcn.objects.size_choice import SizeChoice
 from napari_fcn.runs.job import OutputPolicy, RunInput, RunJob, run_job
 from napari_fcn.runs.resume import stored_identity
 from napari_fcn.session import Session
@@ -139,3 +141,45 @@ def test_a_run_that_cannot_be_planned_leaves_the_unfinished_run(run: Run) -> Non
     with pytest.raises(ModelError, match="3 lengths"):
         list(run(OutputPolicy(replace(SETTINGS, tile=(16, 16, 16)), overwrite=True)))
     assert planned(list(run(OutputPolicy(SETTINGS, resume=True)))).done == 2
+
+
+def test_a_resumed_run_uses_the_measured_object_size(job: RunJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = NetSpec(classes=3, width=2, depth=1)
+    info = replace(plain_recipe("tiny", spec, "made for a test"), object_size=20)
+    checkpoint = Checkpoint.of(spec.build(torch.Generator().manual_seed(3)), info)
+    measured: list[SizeChoice] = []
+
+    def measure(*_: object) -> SizeChoice:
+        measured.append(SizeChoice(30.0 + len(measured), 30.0 + len(measured)))
+        return measured[-1]
+
+    monkeypatch.setattr("napari_fcn.objects.size_choice.choose_object_size", measure)
+
+    def run(policy: OutputPolicy) -> Iterator[Any]:
+        image = read_image(job.image)
+        session = Session(image.data, checkpoint, image.bind(spec), policy.settings)
+        return run_job(job, RunInput.of(image, session), policy)
+
+    policy = OutputPolicy(replace(SETTINGS, object_size="auto"), resume=True)
+    interrupt(run, policy)
+    assert (stored_identity(job.out) or {})["measured"] == [30.0, 30.0]
+    plan = planned(list(run(policy)))
+    assert plan.done == 2
+    assert "Objects are about 30 px" in " ".join(plan.notes)
+    assert read_provenance(job.targets["classes"])["object_size"] == [30.0, 30.0]
+    assert list(run(policy)) == []  # finished
+    assert len(measured) == 1
+    renewed = planned(list(run(replace(policy, resume=False, overwrite=True))))
+    assert "Objects are about 31 px" in " ".join(renewed.notes)
+
+
+def test_the_identity_of_a_run_without_new_settings_is_that_of_earlier_versions(run: Run, job: RunJob) -> None:
+    interrupt(run, OutputPolicy(SETTINGS, resume=True))
+    identity = stored_identity(job.out) or {}
+    assert not {"object_size", "percentiles", "scaling", "measured"} & {*identity, *identity["settings"]}
+
+
+def test_a_run_with_scaled_frames_is_not_resumed_without(run: Run) -> None:
+    interrupt(run, OutputPolicy(SETTINGS, resume=True))
+    with pytest.raises(OutputExistsError, match=r"--scaling was (image|empty) and is frame"):
+        list(run(OutputPolicy(replace(SETTINGS, scaling="frame"), resume=True)))

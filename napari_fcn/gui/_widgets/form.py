@@ -76,7 +76,7 @@ class Field(QWidget):
         elif isinstance(self.editor, QComboBox):
             index = next((n for n in range(self.editor.count()) if self.editor.itemData(n) == value), 0)
             if self.editor.isEditable():
-                self.editor.setCurrentText(str(value))
+                self.editor.setCurrentText(self.option.format(value))
             else:
                 self.editor.setCurrentIndex(index)
         else:
@@ -120,6 +120,9 @@ class Field(QWidget):
             editor = _combo([(", ".join(kinds) or "nothing", kinds) for kinds in self.option.combinations])
         elif self.option.choices:
             editor = _combo([(choice, choice) for choice in self.option.choices], bool(self.option.numbered))
+        elif self.option.word:
+            editor = _combo([("", None), (self.option.word, self.option.word)], is_editable=True)
+            editor.lineEdit().setPlaceholderText(self.option.empty)
         else:
             editor = QLineEdit()
             editor.setPlaceholderText(self.option.empty if self.option.default in (None, ()) else "")
