@@ -361,16 +361,13 @@ class Session:
     def field_at(self, index: Sequence[int]) -> Region:
         """Return the receptive field of a pixel as a box on the image axes, exact at its phase of the pooling grid.
 
-        ``index`` has one number per image axis, or per axis of the network for the middle of the others. An
-        `ImageError` is raised if the pixel is outside the image, a `ModelError` if the field is the whole image.
+        ``index`` has a number per image axis, or per axis of the network for the middle of the others. Raises an
+        `ImageError` if the pixel is outside the image, a `ModelError` if the field is the whole image.
         """
         return inspection.field_at(self, index)
 
     def influence_at(self, index: Sequence[int], label: int | None = None) -> Iterator[FieldDone]:
-        """Yield the influence of each pixel of the receptive field; parameters and errors as for `field_at`.
-
-        ``label`` is the index of the class whose score is differentiated, the most probable one if not given.
-        """
+        """Yield the influence of each pixel of the receptive field on a class (the most probable); as `field_at`."""
         yield from inspection.influence_at(self, index, label)
 
     def mean_influence(self, label: int | None = None) -> Iterator[CheckStep | FieldDone]:

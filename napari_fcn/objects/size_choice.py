@@ -182,7 +182,7 @@ def choose_object_size(source: ImageSource, scaling: AnyScaling, backend: Backen
 
     The scale is that at which the network is surest: the difference between the two largest probabilities, on average
     over the foreground and its surroundings, less a cost for scales far from that of the image. The size of objects
-    there (median by area) is measured again at the scale at which they have the size of the model. An image whose
+    there is measured again at the scale at which they have the size of the model. An image whose
     objects are near that size is read as it is. The choice depends on the whole image only: windows lie where there is
     structure, far from each other, in all frames and planes.
 
@@ -270,7 +270,8 @@ class _Probe:
             volumes.append(inside if 2 * inside.sum() > cut.sum() else np.concatenate([inside, cut]))
             total, count = _margin(probabilities)
             margin, near = margin + total, near + count
-        size = (_median_by_volume(np.concatenate(volumes)) / BALL[len(axes.space)]) ** (1 / len(axes.space))
+        sizes = (np.concatenate(volumes) / BALL[len(axes.space)]) ** (1 / len(axes.space))
+        size = _typical(sizes[sizes >= SIZES[0] * self.info.object_size])
         return _Finding(scale, size, margin / (near + one), int(pixels))
 
     def _blocks(self, scale: float) -> Iterator[tuple[Region, npt.NDArray[np.float32]]]:
@@ -327,10 +328,13 @@ def _margin(probabilities: Probabilities) -> tuple[float, int]:
     return float((top[-1] - top[-2])[near].sum()), int(near.sum())
 
 
-def _median_by_volume(volumes: npt.NDArray[np.intp]) -> float:
-    """Return the volume of the object in which the middle pixel of all objects lies, smallest first; 0 without any."""
-    if not volumes.size:
+def _typical(sizes: npt.NDArray[np.float64]) -> float:
+    """Return the size at which objects, in order of size, have half of the sum of sizes; 0 without any.
+
+    Neither fragments, which are many and small, nor joined objects, which are few and large, have much influence.
+    """
+    if not sizes.size:
         return 0.0
-    ordered = np.sort(volumes)
+    ordered = np.sort(sizes)
     total = np.cumsum(ordered)
     return float(ordered[np.searchsorted(total, total[-1] / 2)])

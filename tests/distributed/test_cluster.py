@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -21,13 +22,15 @@ from napari_fcn.cli import main
 from napari_fcn.distributed import Cluster, DistributedPredictor, connect
 from napari_fcn.distributed import cluster as clusters
 from napari_fcn.distributed import predictor as predictors
-from napari_fcn.distributed.worker import WorkerPlan, openvino_version, versions
+from napari_fcn.distributed.worker import TileTask, WorkerPlan, openvino_version, versions
 from napari_fcn.errors import ClusterError, ImageError
 from napari_fcn.events import ResultsDone, RunDone, RunPlanned, TileDone
+from napari_fcn.geometry import Region
 from napari_fcn.io import ImageLocation
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets import NetSpec
+from napari_fcn.objects.size_choice import SizeChoice
 from napari_fcn.runs.ledger import RunLedger
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
@@ -456,3 +459,35 @@ def test_workers_predict_in_openvino_what_this_computer_predicts(
         if isinstance(event, TileDone):
             expected[(slice(None), *event.region.slices)] = event.probabilities
     assert np.abs(found - expected).max() < 1e-5
+
+
+def test_the_object_size_is_measured_once_on_this_computer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[SizeChoice] = []
+    monkeypatch.setattr(
+        "napari_fcn.objects.size_choice.choose_object_size",
+        lambda *_: measured.append(SizeChoice(30.0, 30.0)) or measured[-1],
+    )
+    plain = Checkpoint.load(folder / "tiny.safetensors")
+    model = Checkpoint(replace(plain.info, object_size=20), plain.weights)
+    settings = replace(SETTINGS, object_size="auto")
+    local = Session(np.load(folder / "image.npy"), model, settings=settings)
+    tasks: list[TileTask] = []
+    monkeypatch.setattr(clusters, "DistributedPredictor", lambda cluster, client, task: tasks.append(task))
+    Cluster(None).predictor_for(local, ImageLocation.from_file(folder / "image.npy"), settings, ("classes",))  # type: ignore[arg-type]
+    assert (tasks[0].settings.object_size, len(measured)) == (30.0, 1)
+    there = Session(np.load(folder / "image.npy"), model, settings=tasks[0].settings)
+    assert there.resampling == local.resampling
+    assert len(measured) == 1
+
+
+def test_each_frame_is_scaled_the_same_on_workers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    movie = np.random.default_rng(0).normal(size=(3, 40, 30)) * np.arange(1, 4)[:, None, None]
+    model = Checkpoint.load(folder / "tiny.safetensors")
+    local = Session(movie, model, ("t", "y", "x"), replace(SETTINGS, scaling="frame"))
+    tasks: list[TileTask] = []
+    monkeypatch.setattr(clusters, "DistributedPredictor", lambda cluster, client, task: tasks.append(task))
+    Cluster(None).predictor_for(local, ImageLocation.from_file(folder / "image.npy"), local.settings, ("classes",))  # type: ignore[arg-type]
+    sent = pickle.loads(pickle.dumps(tasks[0].scaling))
+    region = Region((1, 0, 0), (3, 40, 30))
+    block = movie[None, 1:3]
+    np.testing.assert_array_equal(sent.apply(block, region), local.scaling.apply(block, region))

@@ -1,15 +1,15 @@
 """The range of intensities is that of the image or of each frame, with percentiles of the model or the user."""
 
+import net_contract
 import numpy as np
 import pytest
+from net_contract import SPECS
 
 from napari_fcn.events import TileDone
 from napari_fcn.inference.intensities import NO_FRAMES
 from napari_fcn.models.normalise import FrameScaling, Scaling
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
-from tests import net_contract
-from tests.inference.test_resampling import SPECS
 
 
 def session(image: np.ndarray, names: str, **settings: object) -> Session:
