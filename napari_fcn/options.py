@@ -113,7 +113,8 @@ class Option:
             return self.default
         checked = [self._check_item(item, items) for item in items]
         if self.is_range and not (len(checked) == 2 and checked[0] < checked[1]):
-            raise ValueError(f"“{self.format(items)}” was given; needed are two numbers, the smaller one first.")
+            given = ", ".join(f"{item:g}" for item in checked)
+            raise ValueError(f"“{given}” was given; needed are two numbers, the smaller one first.")
         return tuple(dict.fromkeys(checked) if self.choices else checked)
 
     @property

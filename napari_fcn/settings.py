@@ -124,9 +124,8 @@ class PredictSettings(Settings):
         None,
         "Object size",
         "Diameter of the objects in pixels of the image. The image is resampled, tile by tile, so that they have the "
-        "size at which the model works best, and the result back. auto: measured in a few places of the image, once "
-        "for all frames and planes; images whose objects are near that size are not resampled. Empty: the image is "
-        "read at its own size.",
+        "size at which the model works best, and the result back. auto: measured in a few places, once for all frames "
+        "and planes; not resampled if near enough. Empty: the image is read at its own size.",
         minimum=1,
         maximum=2**14,
         empty="not resampled",
@@ -135,8 +134,7 @@ class PredictSettings(Settings):
     percentiles: tuple[float, ...] = option(
         (),
         "Percentiles",
-        "Percentiles of the intensities between which the image has its contrast, such as 1,99.8. A higher second one "
-        "helps if objects are few and small. Empty: those of the model.",
+        "Percentiles that set the range of intensities, such as 1,99.9. Empty: those of the model.",
         minimum=0,
         maximum=100,
         empty="those of the model",
@@ -145,8 +143,8 @@ class PredictSettings(Settings):
     scaling: str = option(
         "image",
         "Scaling",
-        "Pixels that set the range of intensities: all of the image, or each frame or plane by itself (frame), for "
-        "movies that bleach and stacks that darken. frame stretches the noise of frames without objects.",
+        "Whose pixels set the range of intensities: those of the image, or of each frame or plane, for movies that "
+        "bleach and stacks that darken. frame stretches the noise of frames without objects.",
         choices=("image", "frame"),
     )
     split: float = option(
