@@ -20,11 +20,10 @@ __all__ = [
     "options",
 ]
 
-DEVICES = (AUTO, "cpu", "cuda", "mps")
+DEVICES, SWITCH = (AUTO, "cpu", "cuda", "mps"), (AUTO, "on", "off")
 PRECISIONS = (AUTO, "float32", "bfloat16", "float16")
 COLOURS = ("luminance", "haematoxylin", "eosin", "dab")
 TORCH, OPENVINO = "torch", "openvino"
-SWITCH = (AUTO, "on", "off")
 MIN_MEMORY = 0.1  # GiB
 SPLIT = 0.8  # how readily touching objects are separated by default
 RESULT_KINDS = ("classes", "probabilities", "probabilities8", "objects")
@@ -123,9 +122,8 @@ class PredictSettings(Settings):
     object_size: float | str | None = option(
         None,
         "Object size",
-        "Diameter of the objects in pixels of the image. The image is resampled, tile by tile, so that they have the "
-        "size at which the model works best, and the result back. auto: measured in a few places, once for all frames "
-        "and planes; not resampled if near enough. Empty: the image is read at its own size.",
+        "Diameter of the objects in pixels of the image, which is resampled, tile by tile, so that they have the size "
+        "at which the model works best, and the result back. auto: measured, once for all frames and planes.",
         minimum=1,
         maximum=2**14,
         empty="not resampled",
@@ -137,14 +135,12 @@ class PredictSettings(Settings):
         "Percentiles that set the range of intensities, such as 1,99.9. Empty: those of the model.",
         minimum=0,
         maximum=100,
-        empty="those of the model",
         is_range=True,
     )
     scaling: str = option(
         "image",
         "Scaling",
-        "Whose pixels set the range of intensities: those of the image, or of each frame or plane, for movies that "
-        "bleach and stacks that darken. frame stretches the noise of frames without objects.",
+        "Pixels that set the range of intensities: those of the image, or of each frame, for movies that bleach.",
         choices=("image", "frame"),
     )
     split: float = option(

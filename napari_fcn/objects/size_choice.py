@@ -21,7 +21,7 @@ from napari_fcn.inference.resampling import (
     resample_objects,
 )
 from napari_fcn.inference.source import spread_blocks
-from napari_fcn.objects.instances import GROWTH, ObjectRule
+from napari_fcn.objects.landscape import ObjectRule
 from napari_fcn.options import AUTO
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     Probabilities = npt.NDArray[np.float32]
 
 SCALES = (2**-2.5, 2**-1.5, 2**-0.5, 1.0, 2**0.5, 2**1.5)  # pixels of the network per pixel of the image
+GROWTH = 3  # pixels of the network by which an object grows into its rim, and that surround the foreground
 WINDOW = {1: 2**12, 2: 2**7, 3: 2**6}  # length of a window in pixels of the network, by its number of axes
 PLACES = 3  # windows at each scale
 CELL, SMOOTHING = 64, 4  # pixels over which structure is measured, and over which noise is averaged before
@@ -264,7 +265,7 @@ class _Probe:
         volumes: list[npt.NDArray[np.intp]] = []
         margin = near = pixels = 0.0
         for window, block in self._blocks(scale):
-            probabilities = self.backend.probabilities(block)[0]
+            probabilities = self.backend.probabilities(block)[0, : len(names)]
             pixels += window.size
             inside, cut = measure_objects(probabilities.argmax(0), rule)
             volumes.append(inside if 2 * inside.sum() > cut.sum() else np.concatenate([inside, cut]))
