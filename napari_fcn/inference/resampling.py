@@ -10,7 +10,7 @@ from napari_fcn.errors import Advice, ImageError, Note
 from napari_fcn.geometry import Region
 from napari_fcn.geometry.resampling import Resampling, resampled_length
 from napari_fcn.geometry.tiling import TilePlan
-from napari_fcn.inference.source import SAMPLE_PIXELS, sample_intensities
+from napari_fcn.inference.source import sample_intensities
 from napari_fcn.options import AUTO
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class ResampledSource:
         """Return the block ``(C, *region.shape)`` as float32."""
         return self.grid.apply(self.base.read(self.grid.needs(region)), region)
 
-    def sample(self, region: Region | None = None, most: int = SAMPLE_PIXELS) -> npt.NDArray[np.generic]:
+    def sample(self, region: Region | None = None, most: int | None = None) -> npt.NDArray[np.generic]:
         """Return ``(C, pixels)`` for the statistics of the image or a region, as the network reads it."""
         return sample_intensities(self, region, most)
 

@@ -139,7 +139,7 @@ class ImageSource:
         """Return the one channel ``(1, *shape)`` as often as it is read."""
         return np.repeat(block, len(self.channels), 0) if len(self.channels) > 1 else block
 
-    def sample(self, region: Region | None = None, most: int = SAMPLE_PIXELS) -> npt.NDArray[np.generic]:
+    def sample(self, region: Region | None = None, most: int | None = None) -> npt.NDArray[np.generic]:
         """Return ``(C, pixels)`` for the statistics of the image or a region: all, or blocks spread over it."""
         is_one = not isinstance(self.channels, str) and len(set(self.channels)) == 1
         return sample_intensities(replace(self, channels=self.channels[:1]) if is_one else self, region, most)
@@ -188,12 +188,12 @@ def _format_shape(shape: Sequence[int]) -> str:
 
 
 def sample_intensities(
-    source: ImageSource | ResampledSource, region: Region | None = None, most: int = SAMPLE_PIXELS
+    source: ImageSource | ResampledSource, region: Region | None = None, most: int | None = None
 ) -> npt.NDArray[np.generic]:
-    """Return ``(C, pixels)`` of a source, or a region of it: all, or ``most`` pixels in blocks spread over it."""
+    """Return ``(C, pixels)`` of a source, or a region of it: all, or the ``most`` pixels in blocks spread over it."""
     region = region or Region.whole(source.shape)
     regions = [region]
-    if region.size > most:
+    if region.size > (most or SAMPLE_PIXELS):
         parts = spread_blocks(region.shape, most)
         regions = [Region(*(tuple(map(add, end, region.start)) for end in (part.start, part.stop))) for part in parts]
     blocks = [block.reshape(block.shape[0], -1) for block in map(source.read, regions)]
@@ -206,11 +206,11 @@ def _colours(source: ImageSource) -> npt.NDArray[np.generic]:
     return sample_intensities(ImageSource(source.array, source.axes, every))
 
 
-def spread_blocks(shape: tuple[int, ...], most: int = SAMPLE_PIXELS) -> list[Region]:
+def spread_blocks(shape: tuple[int, ...], most: int | None = None) -> list[Region]:
     """Return at most ``most`` pixels in blocks that are spread evenly over an image of this shape."""
     block = [min(n, SAMPLE_BLOCK if axis >= len(shape) - 2 else 1) for axis, n in enumerate(shape)]
     counts = [ceil(n / b) for n, b in zip(shape, block, strict=True)]
-    while prod(counts) * prod(block) > most and max(counts) > 1:
+    while prod(counts) * prod(block) > (most or SAMPLE_PIXELS) and max(counts) > 1:
         axis = counts.index(max(counts))
         counts[axis] = max(1, counts[axis] * 3 // 4)
     starts = [

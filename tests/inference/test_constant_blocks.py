@@ -25,6 +25,7 @@ class CountingBackend:
 
     def __init__(self, predictor: Predictor) -> None:
         self.backend, self.runs, self.pixels = predictor.backend, 0, 0
+        self.classes = predictor.backend.classes
 
     def probabilities(
         self, block: npt.NDArray[np.float32], crop: Sequence[slice] = (), trim: tuple[bool, bool] = (False, False)

@@ -38,9 +38,15 @@ SHORTAGES = [
 Refuses = Callable[[TorchBackend, tuple[int, ...]], bool]
 
 
+@pytest.fixture(autouse=True)
+def plane_by_plane(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predict each plane by itself, as large ones are."""
+    monkeypatch.setattr("napari_fcn.inference.tile_planner.PLANES_PIXELS", 0)
+
+
 @pytest.fixture
 def image(rng: np.random.Generator) -> np.ndarray:
-    return rng.normal(100, 20, (2, 190, 181))
+    return rng.normal(100, 20, (2, 150, 141))
 
 
 @pytest.fixture
@@ -49,8 +55,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     place = TorchBackend.__init__
 
     def arrange(refuses: Refuses, error: Exception = SHORTAGES[0]) -> None:
-        def init(self: TorchBackend, *arguments: Any) -> None:
-            place(self, *arguments)
+        def init(self: TorchBackend, *arguments: Any, **options: Any) -> None:
+            place(self, *arguments, **options)
             net = self.net
 
             def run(x: torch.Tensor) -> torch.Tensor:

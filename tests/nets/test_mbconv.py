@@ -10,7 +10,7 @@ from napari_fcn.nets.mbconv import InvertedResidual, MBConvNet
 from napari_fcn.nets.pretrained import LITE0, load_encoder, read_weights, weights_path
 from napari_fcn.nets.size import strided_kernel
 
-FEATURES = {1: 16, 2: 24, 3: 40, 4: 80, 5: 112}  # Tan & Le 2019, table 1, and the Lite0 of TensorFlow TPU
+FEATURES = {1: 16, 2: 24, 3: 40, 4: 80}  # Tan & Le 2019, table 1, and the Lite0 of TensorFlow TPU
 
 
 def lite0(**more: object) -> MBConvNet:
@@ -32,7 +32,7 @@ def random_weights(net: MBConvNet) -> dict[str, torch.Tensor]:
 
     add("_conv_stem", (32, 3, 3, 3))
     add_norm("_bn0", 32)
-    inputs, kernels, repeats = 32, (3, 3, 5, 3, 5), (1, 2, 2, 3, 3)
+    inputs, kernels, repeats = 32, (3, 3, 5, 3), (1, 2, 2, 3)
     for level, (kernel, count) in enumerate(zip(kernels, repeats, strict=True), start=1):
         for _ in range(count):
             block, wide = f"_blocks.{number}", inputs * (6 if number else 1)
@@ -49,7 +49,7 @@ def random_weights(net: MBConvNet) -> dict[str, torch.Tensor]:
 
 def test_the_widths_are_those_of_the_classifier() -> None:
     net = lite0()
-    assert [width for _, width in net.widths][1:5] == list(FEATURES.values())[:4]
+    assert [width for _, width in net.widths][1:5] == list(FEATURES.values())
     assert [factor[0] for factor, _ in net.widths][:6] == [1, 2, 4, 8, 16, 8]
 
 

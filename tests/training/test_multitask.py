@@ -106,7 +106,7 @@ def test_the_distance_is_learnt_where_classes_are_known() -> None:
 
 
 def test_general_finds_the_objects_of_all_tasks_with_the_same_trunk(tmp_path: Path) -> None:
-    run = training(tmp_path, replace(SETTINGS, epochs=1, steps=100))
+    run = training(tmp_path, replace(SETTINGS, epochs=1, steps=150))
     list(run.run())
     scores = run.write_general(plain_recipe("general", replace(SPEC, classes=2), "command"))
     general, nuclei = (Checkpoint.load(tmp_path / f"{name}.safetensors") for name in ("general", "nuclei"))
