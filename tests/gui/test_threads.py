@@ -256,7 +256,7 @@ def test_a_new_request_keeps_waiting_events_that_must_be_delivered(
 def test_the_first_event_does_not_wait_for_a_period_to_end(qtbot: QtBot) -> None:
     runner = JobRunner(period=10**7)
     recorder = Recorder(runner)
-    runner._visited = -1e9  # long ago
+    runner._delivered_at = -1e9  # long ago
     runner.start(lambda: iter_of(["first"]))
     qtbot.waitUntil(lambda: recorder.events == ["first"])
     runner.shutdown()
