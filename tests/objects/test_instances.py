@@ -57,7 +57,7 @@ def images(draw: st.DrawFn) -> tuple[np.ndarray, ObjectRule, int, Separation]:
 
 
 @hypothesis.given(images())
-@hypothesis.settings(max_examples=150)
+@hypothesis.settings(max_examples=60)
 def test_blocks_of_any_size_equal_the_whole_image(image: tuple[np.ndarray, ObjectRule, int, Separation]) -> None:
     landscape, rule, block, separation = image
     in_blocks = objects_of(landscape, rule, block, separation)
