@@ -14,6 +14,7 @@ from napari_fcn.errors import Advice, ImageError, Note
 from napari_fcn.geometry import Axes
 from napari_fcn.geometry.axes import SPACE, axis_names
 from napari_fcn.geometry.calibration import Calibration
+from napari_fcn.settings import COLOURS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -262,10 +263,12 @@ def read_channels(
         if not 0 <= channel < count:
             raise ImageError(f"Channel {channel} was requested; the image has channels 0 to {count - 1}.")
         return (channel,), ()
+    is_unused = rgb and settings.colour != COLOURS[0]
+    unused = (f"The model reads all colours: {settings.colour} is not used.",) if is_unused else ()
     if count == wanted:
-        return tuple(range(count)), ()
+        return tuple(range(count)), unused
     if rgb and wanted == len("RGB"):
-        return (0, 1, 2), ()
+        return (0, 1, 2), unused
     if wanted == 1 and rgb:
         return settings.colour, (f"RGB image: using {settings.colour}.",)
     if wanted == 1:

@@ -216,3 +216,13 @@ def test_a_new_network_convolves_the_axes_of_its_image(
 ) -> None:
     network = new_network(family, (5, 9, 9), tuple(names))
     assert (network.ndim, network.time) == expected
+
+
+def test_a_stain_that_a_model_of_colours_does_not_use_is_named() -> None:
+    settings = PredictSettings(colour="haematoxylin")
+    assert read_channels(3, 3, settings, rgb=True, colours=True) == (
+        (0, 1, 2),
+        ("The model reads all colours: haematoxylin is not used.",),
+    )
+    assert read_channels(3, 3, PredictSettings(), rgb=True, colours=True) == ((0, 1, 2), ())
+    assert read_channels(3, 3, settings, rgb=False) == ((0, 1, 2), ())
